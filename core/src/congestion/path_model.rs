@@ -1,0 +1,440 @@
+//! The default for UDP: a model of the path's capacity and round trip that fills the path despite random loss, keeps the
+//! standing queue short and shares with loss-based flows.
+//!
+//! Once per round trip the controller compares what arrived with what it sent. While a queue stands, the rate at which
+//! packets leave the network *is* the path's capacity for this flow; while none stands, that rate is only a lower bound
+//! and the controller sends faster. A small target for the queue, in time, closes the loop:
+//!
+//! ```text
+//! pacing = capacity × (1 + (target − queue) / (2 × round trip))
+//! target = 2 datagrams + K / sqrt(capacity) + what the path's own jitter explains
+//! ```
+//!
+//! The target of a slower flow is longer, so that flows which share a queue converge to equal rates (as in FAST TCP and
+//! Copa). Where somebody else keeps the queue full although this flow backs off, it competes as a loss-based flow does
+//! until the queue empties again (as Copa does).
+//!
+//! Loss by itself is not taken for congestion: packets that were lost count as carried. What is carried is
+//! believed only up to what arrives, corrected by the loss that the path shows when it is *not* loaded: a path that drops instead of
+//! queueing holds the rate where it delivers.
+
+use super::Controller;
+use super::units::{bytes_in, rate_of, scale};
+use crate::rtt::Rtt;
+use crate::time::Instant;
+
+/// Fractions are in 1/1024.
+const ONE: u32 = 1024;
+/// Initial window in datagrams, and the bytes that bound it (RFC 6928; RFC 9002, 7.2).
+const INITIAL_DATAGRAMS: u32 = 10;
+const INITIAL_BYTES: u32 = 14_720;
+/// The datagram size assumed until the link tells it (RFC 9000, 14.1).
+const DATAGRAM_DEFAULT: u32 = 1200;
+/// The window never falls below this many datagrams: two may wait for one acknowledgement, two more keep it coming.
+const WINDOW_MIN_DATAGRAMS: u32 = 4;
+/// K of the queue target in µs × sqrt(bytes per second): 1.6 ms at 20 Mbit/s.
+const TARGET_K: u32 = 2_500_000;
+/// The least queue target in µs: what timers and schedulers of hosts blur anyway.
+const TARGET_FLOOR: u32 = 200;
+/// How long a smallest round trip is believed before the queue is drained to see it again, in µs.
+const BASE_LIFE: u32 = 5_000_000;
+/// Rounds a drain lasts: one to empty the queue, one to see that it is empty.
+const DRAIN_ROUNDS: u8 = 2;
+/// Rounds with a queue that does not answer to this flow's backing off before it competes.
+const FOREIGN_ROUNDS: u8 = 8;
+/// Rounds over which the best arrival rate is remembered.
+const ARRIVED_ROUNDS: usize = 8;
+/// The most loss that is taken for the path's own: 30 %.
+const LOSS_MAX: u32 = ONE * 3 / 10;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+enum Mode {
+    /// Multiplying the rate every round until the path is full.
+    Start,
+    /// Holding the queue at its target.
+    Cruise,
+    /// Emptying the queue to see the bare round trip; the rounds left.
+    Drain(u8),
+    /// Sharing with flows that fill the queue.
+    Compete,
+}
+
+/// Rate-based controller: see the [module documentation](self).
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct PathModel {
+    mode: Mode,
+    datagram: u32,
+    /// Bytes per second that the path carries for this flow, lost packets included.
+    capacity: u32,
+    pacing: u32,
+    window: u32,
+
+    /// Bytes ever sent, wrapping; the newest value acknowledged; the latter when the round began.
+    sent: u32,
+    carried: u32,
+    round_carried: u32,
+    round_start: Instant,
+    /// When the newest acknowledged packet was sent, now and when the round began.
+    newest_sent_at: Instant,
+    round_sent_at: Instant,
+    round_acked: u32,
+    /// Smallest round trip of the round, µs.
+    round_rtt: u32,
+    round_done: bool,
+    is_started: bool,
+    last_now: Instant,
+    app_limited_at: Option<Instant>,
+
+    /// Round trip without a queue and when it was last seen.
+    base: u32,
+    base_at: Instant,
+    last_rtt: u32,
+    /// Eight times the mean change of the smallest round trip from round to round.
+    jitter_x8: u32,
+    queue: u32,
+    empty_rounds: u8,
+    foreign_rounds: u8,
+    /// Gain applied in this round and the one before, 1/1024 above or below one.
+    gain: i32,
+    gain_before: i32,
+
+    /// Loss when the path is not loaded, in 1/1024.
+    loss_base: u32,
+    arrived: [u32; ARRIVED_ROUNDS],
+    arrived_next: u8,
+
+    /// First train: stamp and time of its first acknowledgement, and the rate its spread shows.
+    train: Option<(u32, Instant)>,
+    train_rate: u32,
+    stalled_rounds: u8,
+
+    compete_window: u32,
+    cut_at: Instant,
+}
+
+impl Default for PathModel {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl PathModel {
+    /// A controller that knows nothing of its path yet.
+    pub const fn new() -> Self {
+        PathModel {
+            mode: Mode::Start,
+            datagram: DATAGRAM_DEFAULT,
+            capacity: 0,
+            pacing: 0,
+            window: initial_window(DATAGRAM_DEFAULT),
+            sent: 0,
+            carried: 0,
+            round_carried: 0,
+            round_start: Instant::ZERO,
+            newest_sent_at: Instant::ZERO,
+            round_sent_at: Instant::ZERO,
+            round_acked: 0,
+            round_rtt: u32::MAX,
+            round_done: false,
+            is_started: false,
+            last_now: Instant::ZERO,
+            app_limited_at: None,
+            base: u32::MAX,
+            base_at: Instant::ZERO,
+            last_rtt: 0,
+            jitter_x8: 0,
+            queue: 0,
+            empty_rounds: 0,
+            foreign_rounds: 0,
+            gain: 0,
+            gain_before: 0,
+            loss_base: 0,
+            arrived: [0; ARRIVED_ROUNDS],
+            arrived_next: 0,
+            train: None,
+            train_rate: 0,
+            stalled_rounds: 0,
+            compete_window: 0,
+            cut_at: Instant::ZERO,
+        }
+    }
+
+    /// The queue, in µs, that this flow wants to see.
+    fn target(&self) -> u32 {
+        let rate = self.capacity.max(1);
+        let packets = (u64::from(2 * self.datagram) * 1_000_000 / u64::from(rate)).min(10_000_000) as u32;
+        let jitter = (self.jitter_x8 / 8).saturating_mul(2).min(self.base / 2);
+        packets + TARGET_K / rate.isqrt().max(1) + jitter + TARGET_FLOOR
+    }
+
+    fn end_round(&mut self, now: Instant) {
+        let carried = self.carried.wrapping_sub(self.round_carried);
+        let sent_for = self.newest_sent_at.micros_since(self.round_sent_at);
+        let micros = now.micros_since(self.round_start).max(sent_for).max(1);
+        let rate = rate_of(carried, micros);
+        let lost = carried.saturating_sub(self.round_acked);
+        let arrived = rate_of(self.round_acked.min(carried), micros);
+        let loss = if carried == 0 { 0 } else { (u64::from(lost) * 1024 / u64::from(carried)) as u32 };
+        let app_limited = self.app_limited_at.is_some_and(|t| t >= self.round_sent_at);
+        self.observe_queue(now);
+
+        if !app_limited {
+            self.arrived[usize::from(self.arrived_next) % ARRIVED_ROUNDS] = arrived;
+            self.arrived_next = (self.arrived_next + 1) % ARRIVED_ROUNDS as u8;
+        }
+        if (self.mode == Mode::Start || self.gain_before < -16) && carried >= 8 * self.datagram {
+            let toward = loss.min(LOSS_MAX) as i32 - self.loss_base as i32;
+            let step = if self.mode == Mode::Start { toward / 2 } else { toward / 4 };
+            self.loss_base = (self.loss_base as i32 + step).max(0) as u32;
+        }
+
+        match self.mode {
+            Mode::Start => self.round_in_start(rate, app_limited),
+            Mode::Cruise => self.round_in_cruise(now, rate, app_limited),
+            Mode::Drain(left) => self.round_in_drain(now, left),
+            Mode::Compete => self.round_in_compete(now, rate),
+        }
+        self.apply();
+
+        self.round_carried = self.carried;
+        self.round_start = now;
+        self.round_sent_at = self.newest_sent_at;
+        self.round_acked = 0;
+        self.round_rtt = u32::MAX;
+    }
+
+    fn observe_queue(&mut self, now: Instant) {
+        let rtt = self.round_rtt;
+        if rtt <= self.base {
+            self.base = rtt;
+            self.base_at = now;
+        }
+        if self.last_rtt != 0 {
+            let change = rtt.abs_diff(self.last_rtt);
+            self.jitter_x8 = self.jitter_x8 - self.jitter_x8 / 8 + change;
+        }
+        self.last_rtt = rtt;
+        self.queue = rtt - self.base;
+    }
+
+    fn round_in_start(&mut self, rate: u32, app_limited: bool) {
+        let target = self.target();
+        let grown = rate > scale(self.capacity, ONE * 5 / 4);
+        if !app_limited {
+            self.stalled_rounds = if grown { 0 } else { self.stalled_rounds + 1 };
+        }
+        self.capacity = self.capacity.max(rate);
+        let train = self.train_rate;
+        let full = self.queue > target.max(self.base / 8) || self.stalled_rounds >= 2;
+        if full {
+            self.mode = Mode::Cruise;
+            self.capacity = rate;
+            self.gain = self.correction();
+            return;
+        }
+        // Twice per round; four times while the spread of the first train says that the path is far from full.
+        let doubled = self.capacity.saturating_mul(2);
+        let next = if train > doubled {
+            train.min(self.capacity.saturating_mul(4))
+        } else if train > 0 {
+            train.max(scale(self.capacity, ONE * 5 / 4))
+        } else {
+            doubled
+        };
+        self.gain_before = self.gain;
+        self.gain =
+            ((u64::from(next) * 1024 / u64::from(self.capacity.max(1))) as i64 - 1024).min(3 * 1024) as i32;
+    }
+
+    /// How much faster or slower than the capacity to send, in 1/1024.
+    fn correction(&self) -> i32 {
+        let target = self.target();
+        let base = self.base.max(1);
+        let part = |t: u32| (u64::from(t) * 512 / u64::from(base)).min(512) as i32;
+        if self.queue >= target {
+            -part(self.queue - target)
+        } else {
+            let up = part(target - self.queue).max(16);
+            (up << self.empty_rounds.min(4)).min(256)
+        }
+    }
+
+    fn round_in_cruise(&mut self, now: Instant, rate: u32, app_limited: bool) {
+        let target = self.target();
+        let is_loaded = self.queue > target / 2;
+        if is_loaded && !app_limited {
+            let step = (i64::from(rate) - i64::from(self.capacity)) / 4;
+            self.capacity = (i64::from(self.capacity) + step).max(1) as u32;
+            self.empty_rounds = 0;
+        } else if rate > self.capacity {
+            self.capacity += (rate - self.capacity) / 2;
+        }
+        if !is_loaded && !app_limited {
+            self.empty_rounds = (self.empty_rounds + 1).min(8);
+        }
+        let best = self.arrived.iter().copied().max().unwrap_or(0);
+        if best > 0 && !app_limited {
+            let most = u64::from(best) * 1088 / u64::from(ONE - self.loss_base);
+            self.capacity = self.capacity.min(u32::try_from(most).unwrap_or(u32::MAX)).max(1);
+        }
+        self.foreign_rounds = if self.queue > target + target / 2 { self.foreign_rounds + 1 } else { 0 };
+        self.gain_before = self.gain;
+        if self.foreign_rounds >= FOREIGN_ROUNDS {
+            self.foreign_rounds = 0;
+            self.mode = Mode::Compete;
+            self.cut_at = now;
+            self.compete_window =
+                bytes_in(self.capacity, self.base.saturating_add(self.queue)).max(self.window_min());
+        } else if now.micros_since(self.base_at) > BASE_LIFE.max(self.base.saturating_mul(16)) {
+            self.start_drain();
+        } else {
+            self.gain = self.correction();
+        }
+    }
+
+    fn start_drain(&mut self) {
+        self.mode = Mode::Drain(DRAIN_ROUNDS);
+        let share = (u64::from(self.queue) + u64::from(self.target())) * 1024 / u64::from(self.base.max(1));
+        self.gain_before = self.gain;
+        self.gain = -(share.min(512) as i32).max(32);
+    }
+
+    fn round_in_drain(&mut self, now: Instant, left: u8) {
+        self.gain_before = self.gain;
+        if left > 1 {
+            self.mode = Mode::Drain(left - 1);
+            self.gain = 0;
+            return;
+        }
+        self.base = self.last_rtt;
+        self.base_at = now;
+        self.queue = 0;
+        self.empty_rounds = 0;
+        self.mode = Mode::Cruise;
+        self.gain = self.correction();
+    }
+
+    fn round_in_compete(&mut self, now: Instant, rate: u32) {
+        let step = (i64::from(rate) - i64::from(self.capacity)) / 4;
+        self.capacity = (i64::from(self.capacity) + step).max(1) as u32;
+        self.compete_window = self.compete_window.saturating_add(self.datagram).min(WINDOW_MAX);
+        if self.queue < self.target() {
+            self.mode = Mode::Cruise;
+            self.gain = self.correction();
+        } else if now.micros_since(self.base_at) > BASE_LIFE.max(self.base.saturating_mul(16)) {
+            self.start_drain();
+        }
+    }
+
+    fn window_min(&self) -> u32 {
+        self.datagram.saturating_mul(WINDOW_MIN_DATAGRAMS)
+    }
+
+    fn apply(&mut self) {
+        if self.mode == Mode::Compete {
+            let rtt = self.base.saturating_add(self.queue);
+            self.window = self.compete_window;
+            self.pacing = scale(rate_of(self.window, rtt), ONE * 5 / 4).max(1);
+            return;
+        }
+        self.pacing = scale(self.capacity, (ONE as i32 + self.gain).max(1) as u32).max(1);
+        let rate = self.pacing.max(self.capacity);
+        let span = self.base.saturating_mul(2).saturating_add(self.target().saturating_mul(2));
+        let floor = if self.mode == Mode::Start { initial_window(self.datagram) } else { 0 };
+        self.window = bytes_in(rate, span).max(self.window_min()).max(floor).min(WINDOW_MAX);
+    }
+}
+
+const WINDOW_MAX: u32 = 1 << 30;
+
+/// RFC 9002, 7.2.
+const fn initial_window(datagram: u32) -> u32 {
+    let most = if datagram > INITIAL_BYTES / 2 { datagram * 2 } else { INITIAL_BYTES };
+    if datagram * INITIAL_DATAGRAMS < most { datagram * INITIAL_DATAGRAMS } else { most }
+}
+
+impl Controller for PathModel {
+    /// Bytes sent up to and including the packet.
+    type Stamp = u32;
+
+    fn on_sent(&mut self, now: Instant, bytes: u32, in_flight: u32) -> u32 {
+        if !self.is_started || (in_flight == 0 && self.carried == self.sent) {
+            // The first packet, or the first after everything was acknowledged: a round begins here.
+            self.is_started = true;
+            self.round_start = now;
+            self.round_sent_at = now;
+            self.newest_sent_at = now;
+        }
+        self.last_now = now;
+        self.sent = self.sent.wrapping_add(bytes);
+        self.sent
+    }
+
+    fn on_acked(&mut self, now: Instant, sent_at: Instant, bytes: u32, stamp: &u32, _rtt: &Rtt) {
+        self.last_now = now;
+        self.round_acked = self.round_acked.saturating_add(bytes);
+        if stamp.wrapping_sub(self.carried) as i32 > 0 {
+            self.carried = *stamp;
+            self.newest_sent_at = self.newest_sent_at.max(sent_at);
+        }
+        self.round_rtt = self.round_rtt.min(now.micros_since(sent_at).max(1));
+        self.round_done |= sent_at >= self.round_start;
+    }
+
+    fn on_lost(&mut self, now: Instant, sent_at: Instant, _bytes: u32, _stamp: &u32, _rtt: &Rtt) {
+        if self.mode == Mode::Compete && sent_at > self.cut_at {
+            self.cut_at = now;
+            self.compete_window = scale(self.compete_window, ONE * 7 / 10).max(self.window_min());
+        }
+    }
+
+    fn on_ack_end(&mut self, now: Instant, _in_flight: u32, _rtt: &Rtt) {
+        if self.capacity == 0 && self.round_acked > 0 {
+            match self.train {
+                None => self.train = Some((self.carried, now)),
+                Some((stamp, at)) if now > at => {
+                    let spread = self.carried.wrapping_sub(stamp);
+                    if spread >= 4 * self.datagram {
+                        self.train_rate = rate_of(spread, now.micros_since(at));
+                    }
+                }
+                _ => {}
+            }
+        }
+        if self.round_done {
+            self.round_done = false;
+            self.end_round(now);
+        }
+    }
+
+    fn on_app_limited(&mut self, _in_flight: u32) {
+        self.app_limited_at = Some(self.last_now);
+    }
+
+    fn on_datagram_max(&mut self, bytes: u32) {
+        let bytes = bytes.clamp(1, 65_535);
+        self.datagram = bytes;
+        if self.capacity == 0 {
+            self.window = initial_window(bytes);
+        }
+    }
+
+    fn reset(&mut self) {
+        let datagram = self.datagram;
+        *self = PathModel { datagram, window: initial_window(datagram), ..PathModel::new() };
+    }
+
+    fn window(&self) -> u32 {
+        self.window
+    }
+
+    fn pacing_rate(&self) -> u32 {
+        self.pacing
+    }
+
+    fn is_congested(&self) -> bool {
+        self.mode == Mode::Compete || self.queue > self.target().saturating_mul(2)
+    }
+}
