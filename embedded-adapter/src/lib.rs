@@ -1,0 +1,68 @@
+//! [`ackline`] on microcontrollers, without allocation.
+//!
+//! # With tasks
+//!
+//! A [`State`] lives in a `static`. [`State::split`] gives it four owners: a [`Port`], which goes into the runner of a
+//! transport, and the application's [`Sender`], [`Receiver`] and [`Events`], which may move into other tasks. Any
+//! executor will do; time comes from `embassy-time`.
+//!
+//! | transport | feature | runner |
+//! |---|---|---|
+//! | UDP on embassy-net | `embassy-net-09` | [`embassy_net::Runner`](crate::embassy_net_09::Runner) |
+//! | serial line on embedded-io-async | `embedded-io-async-07` | [`serial::Runner`](crate::serial::Runner) |
+//!
+//! # Without an executor
+//!
+//! A driver owns the link; the program calls its `step` in a loop and sleeps as long as it says.
+//!
+//! | transport | feature | driver |
+//! |---|---|---|
+//! | UDP on smoltcp | `smoltcp-014` | [`smoltcp_014::Driver`](crate::smoltcp_014::Driver) |
+//! | serial line on embedded-io | `embedded-io-07` | [`polled::Driver`](crate::polled::Driver) |
+//!
+//! # Cancelling
+//!
+//! Every future of this crate may be dropped at every await, and the runners' may be made again. A message is taken from
+//! its buffer, or put into it, in the poll that completes the future; bytes on their way to a line are remembered in the
+//! runner. What a runner cannot cure is a transport whose own futures lose bytes when they are dropped: serial
+//! lines need a reader whose `read` takes bytes only when it completes, as buffered UARTs do.
+#![cfg_attr(not(test), no_std)]
+
+pub use ackline;
+
+#[cfg(feature = "async")]
+mod clock;
+#[cfg(feature = "async")]
+mod events;
+#[cfg(feature = "async")]
+mod port;
+#[cfg(feature = "async")]
+mod receiver;
+#[cfg(feature = "async")]
+mod sender;
+#[cfg(feature = "async")]
+mod state;
+
+#[cfg(feature = "embassy-net-09")]
+pub mod embassy_net_09;
+#[cfg(feature = "embedded-io-07")]
+pub mod polled;
+#[cfg(feature = "embedded-io-async-07")]
+pub mod serial;
+#[cfg(feature = "smoltcp-014")]
+pub mod smoltcp_014;
+#[cfg(feature = "postcard-1")]
+pub mod typed;
+
+#[cfg(feature = "async")]
+pub use clock::now;
+#[cfg(feature = "async")]
+pub use events::Events;
+#[cfg(feature = "async")]
+pub use port::Port;
+#[cfg(feature = "async")]
+pub use receiver::{Received, Receiver, RecvError};
+#[cfg(feature = "async")]
+pub use sender::{NotSettled, Sender};
+#[cfg(feature = "async")]
+pub use state::{State, WAITERS_MAX};

@@ -1,0 +1,104 @@
+//! Serial lines over embedded-io 0.7, without an executor.
+
+use ackline::Link;
+use ackline::congestion::Controller;
+use ackline::framing::{Deframer, FrameCheck, FrameEncoder, FrameStats};
+use ackline::storage::Storage;
+use ackline::time::Instant;
+use embedded_io::{Read, ReadReady, Write};
+
+/// Bytes read or written at one time. Chosen: four FIFOs of a common UART.
+const CHUNK_LEN: usize = 64;
+/// Chunks that one step reads. Chosen: the program gets its turn after 1 KiB, 90 ms at 115,200 bit/s.
+const CHUNKS_MAX: usize = 16;
+
+/// A link and its serial line. `N` is the length of its two buffers: `Config::datagram_max` or more.
+pub struct Driver<S: Storage, C: Controller, R, W, const N: usize> {
+    link: Link<S, C>,
+    reader: R,
+    deframer: Deframer<N>,
+    writer: W,
+    check: FrameCheck,
+    transmit: [u8; N],
+}
+
+/// Why a step stopped. Call it again when the line is in order: the link loses nothing by it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt-1", derive(defmt::Format))]
+pub enum Error<R, W> {
+    /// The reader failed.
+    Read(R),
+    /// The writer failed.
+    Write(W),
+}
+
+impl<S: Storage, C: Controller, R: Read + ReadReady, W: Write, const N: usize> Driver<S, C, R, W, N> {
+    /// `link` over the line of `reader` and `writer`, whose frames both ends check with `check`.
+    pub fn new(link: Link<S, C>, reader: R, writer: W, check: FrameCheck) -> Self {
+        Driver { link, reader, deframer: Deframer::new(check), writer, check, transmit: [0; N] }
+    }
+
+    /// The link, to send, receive, and poll events. Call [`step`](Self::step) afterwards.
+    pub fn link(&mut self) -> &mut Link<S, C> {
+        &mut self.link
+    }
+
+    /// Takes what has arrived, sends what is due. Returns when to call again at the latest; `None` if only bytes from the
+    /// line or the program's own calls can give it work.
+    ///
+    /// Writing blocks until the bytes have left, which takes the frame's time on the line.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`], with that of the line. A frame that was cut short is lost to damage, and the link sends its content
+    /// again.
+    pub fn step(&mut self, now: impl Fn() -> Instant) -> Result<Option<Instant>, Error<R::Error, W::Error>> {
+        for _ in 0..CHUNKS_MAX {
+            if !self.reader.read_ready().map_err(Error::Read)? {
+                break;
+            }
+            self.receive(&now)?;
+        }
+        if self.link.poll_timeout().is_some_and(|deadline| deadline <= now()) {
+            self.link.handle_timeout(now());
+        }
+        // Read the clock for every frame: the one before it took its time to leave, and timers start now.
+        while let Some(len) = self.link.poll_transmit(now(), &mut self.transmit) {
+            self.send(len)?;
+        }
+        Ok(self.link.poll_timeout())
+    }
+
+    /// What the line brought so far.
+    pub fn stats(&self) -> FrameStats {
+        self.deframer.stats()
+    }
+
+    fn receive(&mut self, now: &impl Fn() -> Instant) -> Result<(), Error<R::Error, W::Error>> {
+        let mut chunk = [0; CHUNK_LEN];
+        let len = self.reader.read(&mut chunk).map_err(Error::Read)?;
+        let mut bytes = &chunk[..len];
+        while !bytes.is_empty() {
+            let (consumed, datagram) = self.deframer.push(bytes);
+            bytes = &bytes[consumed..];
+            if let Some(datagram) = datagram {
+                self.link.handle_datagram(now(), datagram);
+            }
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, len: usize) -> Result<(), Error<R::Error, W::Error>> {
+        let datagram = &self.transmit[..len];
+        // There is no telling how long the line was silent, and one more byte is cheap.
+        let mut encoder = FrameEncoder::after_silence(self.check, datagram);
+        let mut chunk = [0; CHUNK_LEN];
+        loop {
+            let len = encoder.fill(datagram, &mut chunk);
+            if len == 0 {
+                return self.writer.flush().map_err(Error::Write);
+            }
+            self.writer.write_all(&chunk[..len]).map_err(Error::Write)?;
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! The application's sending half.
+
+use core::fmt;
+use core::future::poll_fn;
+use core::task::Poll;
+
+use ackline::congestion::Controller;
+use ackline::storage::Storage;
+use ackline::time::Instant;
+use ackline::{Channel, FailReason, Link, MessageId, SendError};
+use embassy_sync::blocking_mutex::raw::RawMutex;
+
+use crate::now;
+use crate::state::{Outcome, Shared, State};
+
+/// Sends messages. Copy it to every task that sends.
+pub struct Sender<'a, M: RawMutex, S: Storage, C: Controller> {
+    pub(crate) state: &'a State<M, S, C>,
+}
+
+impl<M: RawMutex, S: Storage, C: Controller> Clone for Sender<'_, M, S, C> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<M: RawMutex, S: Storage, C: Controller> Copy for Sender<'_, M, S, C> {}
+
+/// Why [`Sender::send_settled`] cannot say that the peer's application has the message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt-1", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum NotSettled {
+    /// It was never sent. The error says what to do.
+    Refused(SendError),
+    /// Its deadline passed first. It may have arrived.
+    Expired,
+    /// It will not be settled. It may have arrived.
+    Failed(FailReason),
+}
+
+impl fmt::Display for NotSettled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NotSettled::Refused(error) => error.fmt(f),
+            NotSettled::Expired => f.write_str("the message's deadline passed before it was settled"),
+            NotSettled::Failed(_) => f.write_str("the message will not be settled"),
+        }
+    }
+}
+
+impl core::error::Error for NotSettled {}
+
+impl<M: RawMutex, S: Storage, C: Controller> Sender<'_, M, S, C> {
+    /// Opens the link. One side has to; it does no harm if both do.
+    pub fn connect(&self) {
+        self.act(|link, now| link.connect(now));
+    }
+
+    /// Queues a message, if there is room now.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`], each with its remedy.
+    pub fn try_send(&self, channel: Channel, payload: &[u8]) -> Result<MessageId, SendError> {
+        self.act(|link, now| link.send(now, channel, payload))
+    }
+
+    /// Queues a message as soon as there is room. Dropped before it is ready, it has queued nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`], but never [`Full`](SendError::Full).
+    pub async fn send(&self, channel: Channel, payload: &[u8]) -> Result<MessageId, SendError> {
+        self.send_when_room(|link| link.send(now(), channel, payload)).await
+    }
+
+    /// Queues a message as soon as there is room; it expires at `deadline` unless it is settled by then. Compare with
+    /// [`now`](crate::now).
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub async fn send_before(
+        &self,
+        channel: Channel,
+        payload: &[u8],
+        deadline: Instant,
+    ) -> Result<MessageId, SendError> {
+        self.send_when_room(|link| link.send_before(now(), channel, payload, deadline)).await
+    }
+
+    /// Sends a message and waits until the peer's application has accepted it. Its outcome is not reported to
+    /// [`Events`](crate::Events). Dropped while it waits, it takes nothing back: the message goes on its way, and the
+    /// outcome to `Events`.
+    ///
+    /// # Errors
+    ///
+    /// [`NotSettled`], with the reason.
+    pub async fn send_settled(&self, channel: Channel, payload: &[u8]) -> Result<(), NotSettled> {
+        let place = poll_fn(|cx| {
+            self.state.with(|shared| {
+                let Some(place) = shared.free_place() else {
+                    shared.wait_with_senders(cx.waker());
+                    return Poll::Pending;
+                };
+                let sent = shared.send_or_wait(cx, |link| link.send(now(), channel, payload));
+                let Some(sent) = sent else { return Poll::Pending };
+                // In the same breath, or the outcome could pass by.
+                let taken = sent.map(|id| {
+                    shared.wait_in(place, id);
+                    Place { sender: self, place }
+                });
+                shared.on_application();
+                Poll::Ready(taken)
+            })
+        })
+        .await
+        .map_err(NotSettled::Refused)?;
+        poll_fn(|cx| place.poll_outcome(cx)).await
+    }
+
+    /// Accepts no more messages, waits for those under way, then tells the peer. The runner ends when that is done.
+    pub fn close(&self) {
+        self.act(|link, now| link.close(now));
+    }
+
+    /// Ends the link at once.
+    pub fn abort(&self) {
+        self.act(|link, now| link.abort(now));
+    }
+
+    /// Whether the handshake is complete.
+    pub fn is_connected(&self) -> bool {
+        self.state.with(|shared| shared.link.is_connected())
+    }
+
+    /// The link's counters.
+    pub fn stats(&self) -> ackline::Stats {
+        self.state.with(|shared| shared.link.stats())
+    }
+
+    fn act<R>(&self, act: impl FnOnce(&mut Link<S, C>, Instant) -> R) -> R {
+        self.state.with(|shared| {
+            let result = act(&mut shared.link, now());
+            shared.on_application();
+            result
+        })
+    }
+
+    async fn send_when_room(
+        &self,
+        mut send: impl FnMut(&mut Link<S, C>) -> Result<MessageId, SendError>,
+    ) -> Result<MessageId, SendError> {
+        poll_fn(|cx| {
+            self.state.with(|shared| match shared.send_or_wait(cx, &mut send) {
+                Some(sent) => {
+                    shared.on_application();
+                    Poll::Ready(sent)
+                }
+                None => Poll::Pending,
+            })
+        })
+        .await
+    }
+}
+
+/// A place among those that wait for an outcome, free again when dropped.
+struct Place<'a, M: RawMutex, S: Storage, C: Controller> {
+    sender: &'a Sender<'a, M, S, C>,
+    place: usize,
+}
+
+impl<M: RawMutex, S: Storage, C: Controller> Place<'_, M, S, C> {
+    fn poll_outcome(&self, cx: &mut core::task::Context<'_>) -> Poll<Result<(), NotSettled>> {
+        self.with(|shared, place| match shared.outcome_in(place) {
+            Some(Outcome::Settled) => Poll::Ready(Ok(())),
+            Some(Outcome::Expired) => Poll::Ready(Err(NotSettled::Expired)),
+            Some(Outcome::Failed(reason)) => Poll::Ready(Err(NotSettled::Failed(reason))),
+            None => {
+                shared.wait_with_senders(cx.waker());
+                Poll::Pending
+            }
+        })
+    }
+
+    fn with<R>(&self, use_it: impl FnOnce(&mut Shared<S, C>, usize) -> R) -> R {
+        self.sender.state.with(|shared| use_it(shared, self.place))
+    }
+}
+
+impl<M: RawMutex, S: Storage, C: Controller> Drop for Place<'_, M, S, C> {
+    fn drop(&mut self) {
+        self.with(Shared::leave);
+    }
+}
