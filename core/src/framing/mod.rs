@@ -16,8 +16,8 @@
 //!   that could be damaged unseen.
 //! - *COBS* (Cheshire and Baker, 1999) cuts its input at zeros, and after 254 bytes without one. A block is a code
 //!   byte, `1 +` its count of bytes, followed by the bytes. A zero of the input stands between two blocks, unless the
-//!   first is full (code 255). No byte of the result is zero. A frame whose last block is full ends there; the empty block
-//!   that some encoders put behind it is accepted.
+//!   first is full (code 255). No byte of the result is zero. A frame whose last block is full ends there; the empty
+//!   block that some encoders put behind it is accepted.
 //! - *00* ends the frame. It appears nowhere else, so a receiver that lost its place finds it at the next zero.
 //! - Any number of zeros may stand between frames. A sender puts one before the first frame after silence
 //!   ([`FrameEncoder::after_silence`]), so that noise picked up by an idle line ends there and not in the frame.
