@@ -1,0 +1,22 @@
+//! The proving ground of ackline: a deterministic simulator in virtual time, and an oracle that holds a protocol to the
+//! promise "at least once, to the application, or the sender is told".
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`endpoint`] | what the simulator asks of a protocol; implement [`endpoint::Endpoint`] for yours |
+//! | [`net`] | links that lose, repeat, reorder, delay, damage, cut, and go down |
+//! | [`world`] | nodes, clocks, reboots, applications, and the event loop |
+//! | [`oracle`] | the rules of the promise, checked at every step |
+//! | [`schedule`] | random schedules of faults, generated from a seed and shrunk when they fail |
+//! | [`random`] | the one seeded random sequence |
+//!
+//! Everything follows from one 64-bit seed: no clock is read, nothing sleeps, and a violation prints the command that
+//! replays it.
+#![warn(missing_docs)]
+
+pub mod endpoint;
+pub mod net;
+pub mod oracle;
+pub mod random;
+pub mod schedule;
+pub mod world;
