@@ -36,6 +36,10 @@ const WINDOW_MIN_DATAGRAMS: u32 = 4;
 const TARGET_K: u32 = 2_500_000;
 /// The least queue target in µs: what timers and schedulers of hosts blur anyway.
 const TARGET_FLOOR: u32 = 200;
+/// Mean changes of the round trip that the target allows for.
+const JITTER_GAIN: u32 = 4;
+/// The most that a drain slows down, in 1/1024.
+const DRAIN_MAX: u64 = 717;
 /// How long a smallest round trip is believed before the queue is drained to see it again, in µs.
 const BASE_LIFE: u32 = 5_000_000;
 /// Rounds a drain lasts: one to empty the queue, one to see that it is empty.
@@ -91,6 +95,7 @@ pub struct PathModel {
     base: u32,
     base_at: Instant,
     last_rtt: u32,
+    last_rtt2: u32,
     /// Eight times the mean change of the smallest round trip from round to round.
     jitter_x8: u32,
     queue: u32,
@@ -107,6 +112,8 @@ pub struct PathModel {
 
     /// First train: stamp and time of its first acknowledgement, and the rate its spread shows.
     train: Option<(u32, Instant)>,
+    train_end: u32,
+    train_seen: u32,
     train_rate: u32,
     stalled_rounds: u8,
 
@@ -144,6 +151,7 @@ impl PathModel {
             base: u32::MAX,
             base_at: Instant::ZERO,
             last_rtt: 0,
+            last_rtt2: 0,
             jitter_x8: 0,
             queue: 0,
             empty_rounds: 0,
@@ -154,6 +162,8 @@ impl PathModel {
             arrived: [0; ARRIVED_ROUNDS],
             arrived_next: 0,
             train: None,
+            train_end: 0,
+            train_seen: 0,
             train_rate: 0,
             stalled_rounds: 0,
             compete_window: 0,
@@ -165,7 +175,7 @@ impl PathModel {
     fn target(&self) -> u32 {
         let rate = self.capacity.max(1);
         let packets = (u64::from(2 * self.datagram) * 1_000_000 / u64::from(rate)).min(10_000_000) as u32;
-        let jitter = (self.jitter_x8 / 8).saturating_mul(2).min(self.base / 2);
+        let jitter = (self.jitter_x8 / 8).saturating_mul(JITTER_GAIN).min(self.base / 2);
         packets + TARGET_K / rate.isqrt().max(1) + jitter + TARGET_FLOOR
     }
 
@@ -174,6 +184,8 @@ impl PathModel {
         let sent_for = self.newest_sent_at.micros_since(self.round_sent_at);
         let micros = now.micros_since(self.round_start).max(sent_for).max(1);
         let rate = rate_of(carried, micros);
+        // Acknowledgements came in more slowly than the packets went out: the queue grew.
+        let is_slower = u64::from(micros) * 1000 > u64::from(sent_for) * 1020;
         let lost = carried.saturating_sub(self.round_acked);
         let arrived = rate_of(self.round_acked.min(carried), micros);
         let loss = if carried == 0 { 0 } else { (u64::from(lost) * 1024 / u64::from(carried)) as u32 };
@@ -192,12 +204,16 @@ impl PathModel {
 
         match self.mode {
             Mode::Start => self.round_in_start(rate, app_limited),
-            Mode::Cruise => self.round_in_cruise(now, rate, app_limited),
+            Mode::Cruise => self.round_in_cruise(now, rate, is_slower, app_limited),
             Mode::Drain(left) => self.round_in_drain(now, left),
             Mode::Compete => self.round_in_compete(now, rate),
         }
         self.apply();
 
+        self.begin_round(now);
+    }
+
+    fn begin_round(&mut self, now: Instant) {
         self.round_carried = self.carried;
         self.round_start = now;
         self.round_sent_at = self.newest_sent_at;
@@ -211,67 +227,136 @@ impl PathModel {
             self.base = rtt;
             self.base_at = now;
         }
-        if self.last_rtt != 0 {
-            let change = rtt.abs_diff(self.last_rtt);
-            self.jitter_x8 = self.jitter_x8 - self.jitter_x8 / 8 + change;
+        if self.last_rtt != 0 && self.mode == Mode::Cruise && self.gain_before.abs() < 64 {
+            // The change of the change: a queue that this flow fills or empties at a constant rate is no jitter.
+            let bend =
+                (i64::from(rtt) + i64::from(self.last_rtt2) - 2 * i64::from(self.last_rtt)).unsigned_abs();
+            self.jitter_x8 =
+                self.jitter_x8 - self.jitter_x8 / 8 + (bend / 2).min(u64::from(self.base)) as u32;
         }
+        self.last_rtt2 = self.last_rtt;
         self.last_rtt = rtt;
         self.queue = rtt - self.base;
     }
 
-    fn round_in_start(&mut self, rate: u32, app_limited: bool) {
-        let target = self.target();
-        let grown = rate > scale(self.capacity, ONE * 5 / 4);
-        if !app_limited {
-            self.stalled_rounds = if grown { 0 } else { self.stalled_rounds + 1 };
+    fn on_ack_in_start(&mut self, now: Instant, in_flight: u32) {
+        self.on_first_flight(now);
+        let elapsed = now.micros_since(self.round_start);
+        let queue = self.round_rtt.saturating_sub(self.base);
+        let carried = self.carried.wrapping_sub(self.round_carried);
+        if carried >= 8 * self.datagram && elapsed > self.base / 8 && queue > self.target().max(self.base / 8)
+        {
+            self.capacity = rate_of(carried, elapsed).min(self.pacing);
+            self.leave_start(now, queue, in_flight);
         }
+    }
+
+    /// The path is full and more is on its way: drain what is in flight beyond the path's capacity in one round trip.
+    fn leave_start(&mut self, now: Instant, queue: u32, in_flight: u32) {
+        let arriving = scale(in_flight, ONE - self.loss_base);
+        let fits = bytes_in(self.capacity, self.base);
+        let excess = u64::from(arriving.saturating_sub(fits)) * 1024 / u64::from(arriving.max(1));
+        self.mode = Mode::Cruise;
+        self.gain_before = self.gain;
+        self.gain = -(excess.min(DRAIN_MAX) as i32);
+        self.queue = queue;
+        self.apply();
+        self.begin_round(now);
+        self.round_done = false;
+    }
+
+    /// The first flight leaves back to back: how far its acknowledgements spread shows what the path carries.
+    fn on_first_flight(&mut self, now: Instant) {
+        let Some((stamp, at)) = self.train else {
+            let flight = self.sent.wrapping_sub(self.round_carried).max(initial_window(self.datagram));
+            self.train = Some((self.carried, now));
+            self.train_end = self.sent;
+            self.base = self.base.min(self.round_rtt);
+            self.base_at = now;
+            self.capacity = self.capacity.max(rate_of(flight, self.base));
+            self.pacing = self.faster();
+            self.apply_start();
+            self.begin_round(now);
+            self.round_done = false;
+            return;
+        };
+        let is_of_train = self.train_end.wrapping_sub(self.carried) as i32 >= 0;
+        let is_new = self.carried != self.train_seen;
+        let (spread, micros) = (self.carried.wrapping_sub(stamp), now.micros_since(at));
+        if is_of_train && is_new && spread >= 4 * self.datagram && micros > 0 && micros < self.base / 2 {
+            let is_first = self.train_rate == 0;
+            self.train_seen = self.carried;
+            self.train_rate = rate_of(spread, micros);
+            if is_first {
+                self.pacing = self.capacity;
+            }
+            if is_first || self.pacing > self.train_rate {
+                self.pacing = self.faster().min(self.train_rate.max(self.capacity));
+                self.apply_start();
+            }
+        }
+    }
+
+    /// Twice as fast; four times while the spread of the first flight says that the path is far from full.
+    fn faster(&self) -> u32 {
+        // What was sent at this pace is acknowledged two rounds later: that far the rate may be ahead of what was seen.
+        let now = self.pacing.max(self.capacity).max(1);
+        let (step, ahead) = if self.train_rate > now { (4, 16) } else { (2, 4) };
+        let next = now.saturating_mul(step).min(self.capacity.saturating_mul(ahead)).max(now);
+        if self.train_rate > now { next.min(self.train_rate) } else { next }
+    }
+
+    fn round_in_start(&mut self, rate: u32, app_limited: bool) {
+        if app_limited {
+            self.capacity = self.capacity.max(rate);
+            return;
+        }
+        let grown = rate > scale(self.capacity, ONE * 5 / 4);
+        self.stalled_rounds = if grown { 0 } else { self.stalled_rounds + 1 };
         self.capacity = self.capacity.max(rate);
-        let train = self.train_rate;
-        let full = self.queue > target.max(self.base / 8) || self.stalled_rounds >= 2;
-        if full {
+        let is_known = self.train_rate > 0 && self.pacing >= self.train_rate;
+        if self.stalled_rounds >= if is_known { 1 } else { 3 } {
             self.mode = Mode::Cruise;
-            self.capacity = rate;
+            self.empty_rounds = 2;
             self.gain = self.correction();
             return;
         }
-        // Twice per round; four times while the spread of the first train says that the path is far from full.
-        let doubled = self.capacity.saturating_mul(2);
-        let next = if train > doubled {
-            train.min(self.capacity.saturating_mul(4))
-        } else if train > 0 {
-            train.max(scale(self.capacity, ONE * 5 / 4))
-        } else {
-            doubled
-        };
-        self.gain_before = self.gain;
-        self.gain =
-            ((u64::from(next) * 1024 / u64::from(self.capacity.max(1))) as i64 - 1024).min(3 * 1024) as i32;
+        if !is_known {
+            self.pacing = self.faster();
+        }
     }
 
     /// How much faster or slower than the capacity to send, in 1/1024.
     fn correction(&self) -> i32 {
         let target = self.target();
         let base = self.base.max(1);
+        // What the last round's gain adds to the queue shows only in the next round's samples.
+        let pending = i64::from(self.gain_before) * i64::from(base) / 1024;
+        let queue = (i64::from(self.queue) + pending).clamp(0, i64::from(u32::MAX)) as u32;
         let part = |t: u32| (u64::from(t) * 512 / u64::from(base)).min(512) as i32;
-        if self.queue >= target {
-            -part(self.queue - target)
+        if queue >= target && self.queue < target / 2 {
+            0
+        } else if queue >= target {
+            -part(queue - target)
         } else {
-            let up = part(target - self.queue).max(16);
-            (up << self.empty_rounds.min(4)).min(256)
+            let most = if self.empty_rounds < 5 { 256 } else { 1024 };
+            (part(target - queue) << self.empty_rounds.min(6)).min(most)
         }
     }
 
-    fn round_in_cruise(&mut self, now: Instant, rate: u32, app_limited: bool) {
+    fn round_in_cruise(&mut self, now: Instant, rate: u32, is_slower: bool, app_limited: bool) {
         let target = self.target();
         let is_loaded = self.queue > target / 2;
-        if is_loaded && !app_limited {
-            let step = (i64::from(rate) - i64::from(self.capacity)) / 4;
-            self.capacity = (i64::from(self.capacity) + step).max(1) as u32;
-            self.empty_rounds = 0;
-        } else if rate > self.capacity {
-            self.capacity += (rate - self.capacity) / 2;
+        let gain_seen = self.gain_before;
+        let is_exceeded = gain_seen > 0 && rate > scale(self.capacity, (ONE as i32 + gain_seen / 2) as u32);
+        if rate > self.capacity {
+            self.capacity += (rate - self.capacity) / if is_loaded { 4 } else { 2 };
+        } else if !app_limited && (self.queue > target || (is_loaded && is_slower)) {
+            self.capacity -= (self.capacity - rate) / 4;
         }
-        if !is_loaded && !app_limited {
+        if is_loaded {
+            self.empty_rounds = 0;
+        } else if !app_limited && is_exceeded {
             self.empty_rounds = (self.empty_rounds + 1).min(8);
         }
         let best = self.arrived.iter().copied().max().unwrap_or(0);
@@ -332,7 +417,15 @@ impl PathModel {
         self.datagram.saturating_mul(WINDOW_MIN_DATAGRAMS)
     }
 
+    fn apply_start(&mut self) {
+        let span = self.base.saturating_mul(2).saturating_add(self.target());
+        self.window = bytes_in(self.pacing, span).max(initial_window(self.datagram)).min(WINDOW_MAX);
+    }
+
     fn apply(&mut self) {
+        if self.mode == Mode::Start {
+            return self.apply_start();
+        }
         if self.mode == Mode::Compete {
             let rtt = self.base.saturating_add(self.queue);
             self.window = self.compete_window;
@@ -342,8 +435,7 @@ impl PathModel {
         self.pacing = scale(self.capacity, (ONE as i32 + self.gain).max(1) as u32).max(1);
         let rate = self.pacing.max(self.capacity);
         let span = self.base.saturating_mul(2).saturating_add(self.target().saturating_mul(2));
-        let floor = if self.mode == Mode::Start { initial_window(self.datagram) } else { 0 };
-        self.window = bytes_in(rate, span).max(self.window_min()).max(floor).min(WINDOW_MAX);
+        self.window = bytes_in(rate, span).max(self.window_min()).min(WINDOW_MAX);
     }
 }
 
@@ -363,6 +455,8 @@ impl Controller for PathModel {
         if !self.is_started || (in_flight == 0 && self.carried == self.sent) {
             // The first packet, or the first after everything was acknowledged: a round begins here.
             self.is_started = true;
+            self.train = None;
+            self.round_carried = self.carried;
             self.round_start = now;
             self.round_sent_at = now;
             self.newest_sent_at = now;
@@ -390,18 +484,9 @@ impl Controller for PathModel {
         }
     }
 
-    fn on_ack_end(&mut self, now: Instant, _in_flight: u32, _rtt: &Rtt) {
-        if self.capacity == 0 && self.round_acked > 0 {
-            match self.train {
-                None => self.train = Some((self.carried, now)),
-                Some((stamp, at)) if now > at => {
-                    let spread = self.carried.wrapping_sub(stamp);
-                    if spread >= 4 * self.datagram {
-                        self.train_rate = rate_of(spread, now.micros_since(at));
-                    }
-                }
-                _ => {}
-            }
+    fn on_ack_end(&mut self, now: Instant, in_flight: u32, _rtt: &Rtt) {
+        if self.mode == Mode::Start {
+            self.on_ack_in_start(now, in_flight);
         }
         if self.round_done {
             self.round_done = false;
