@@ -41,13 +41,19 @@ const JITTER_GAIN: u32 = 4;
 /// The most that a drain slows down, in 1/1024.
 const DRAIN_MAX: u64 = 717;
 /// How long a smallest round trip is believed before the queue is drained to see it again, in µs.
-const BASE_LIFE: u32 = 5_000_000;
+const BASE_LIFE: u32 = 2_500_000;
 /// Rounds a drain lasts: one to empty the queue, one to see that it is empty.
 const DRAIN_ROUNDS: u8 = 2;
 /// Rounds with a queue that does not answer to this flow's backing off before it competes.
 const FOREIGN_ROUNDS: u8 = 8;
 /// Rounds over which the best arrival rate is remembered.
 const ARRIVED_ROUNDS: usize = 8;
+/// Loss above the path's own that is not yet taken for a full queue: 3 %.
+const LOSS_MARGIN: u32 = ONE * 3 / 100;
+/// The most that such loss slows down, in 1/1024.
+const BACKOFF_MAX: u32 = 64;
+/// Datagrams over which a sample of the loss is taken.
+const LOSS_SAMPLE_DATAGRAMS: u32 = 16;
 /// The most loss that is taken for the path's own: 30 %.
 const LOSS_MAX: u32 = ONE * 3 / 10;
 
@@ -93,9 +99,13 @@ pub struct PathModel {
 
     /// Round trip without a queue and when it was last seen.
     base: u32,
+    /// Smallest since the end of the last drain, which counts as well.
+    base_next: u32,
     base_at: Instant,
     last_rtt: u32,
     last_rtt2: u32,
+    /// Four times the smoothed smallest round trip of the rounds.
+    rtt_x4: u32,
     /// Eight times the mean change of the smallest round trip from round to round.
     jitter_x8: u32,
     queue: u32,
@@ -107,6 +117,11 @@ pub struct PathModel {
 
     /// Loss when the path is not loaded, in 1/1024.
     loss_base: u32,
+    /// Smoothed loss, in 1/1024.
+    loss: u32,
+    loss_carried: u32,
+    loss_acked: u32,
+    loss_margin: u32,
     arrived: [u32; ARRIVED_ROUNDS],
     arrived_next: u8,
 
@@ -118,6 +133,7 @@ pub struct PathModel {
     stalled_rounds: u8,
 
     compete_window: u32,
+    is_competing: bool,
     cut_at: Instant,
 }
 
@@ -149,6 +165,7 @@ impl PathModel {
             last_now: Instant::ZERO,
             app_limited_at: None,
             base: u32::MAX,
+            base_next: u32::MAX,
             base_at: Instant::ZERO,
             last_rtt: 0,
             last_rtt2: 0,
@@ -159,6 +176,12 @@ impl PathModel {
             gain: 0,
             gain_before: 0,
             loss_base: 0,
+            loss: 0,
+            loss_carried: 0,
+            loss_acked: 0,
+            loss_margin: LOSS_MARGIN,
+            rtt_x4: 0,
+            is_competing: false,
             arrived: [0; ARRIVED_ROUNDS],
             arrived_next: 0,
             train: None,
@@ -183,12 +206,11 @@ impl PathModel {
         let carried = self.carried.wrapping_sub(self.round_carried);
         let sent_for = self.newest_sent_at.micros_since(self.round_sent_at);
         let micros = now.micros_since(self.round_start).max(sent_for).max(1);
-        let rate = rate_of(carried, micros);
+        let arrived = rate_of(self.round_acked.min(carried), micros);
+        // Lost packets count as carried, but only so far: what overflows a queue was not carried by anything.
+        let rate = rate_of(carried, micros).min(scale(arrived, ONE * ONE / (ONE - LOSS_MAX)));
         // Acknowledgements came in more slowly than the packets went out: the queue grew.
         let is_slower = u64::from(micros) * 1000 > u64::from(sent_for) * 1020;
-        let lost = carried.saturating_sub(self.round_acked);
-        let arrived = rate_of(self.round_acked.min(carried), micros);
-        let loss = if carried == 0 { 0 } else { (u64::from(lost) * 1024 / u64::from(carried)) as u32 };
         let app_limited = self.app_limited_at.is_some_and(|t| t >= self.round_sent_at);
         self.observe_queue(now);
 
@@ -196,10 +218,13 @@ impl PathModel {
             self.arrived[usize::from(self.arrived_next) % ARRIVED_ROUNDS] = arrived;
             self.arrived_next = (self.arrived_next + 1) % ARRIVED_ROUNDS as u8;
         }
-        if (self.mode == Mode::Start || self.gain_before < -16) && carried >= 8 * self.datagram {
-            let toward = loss.min(LOSS_MAX) as i32 - self.loss_base as i32;
-            let step = if self.mode == Mode::Start { toward / 2 } else { toward / 4 };
-            self.loss_base = (self.loss_base as i32 + step).max(0) as u32;
+        self.loss_carried = self.loss_carried.saturating_add(carried);
+        self.loss_acked = self.loss_acked.saturating_add(self.round_acked);
+        if self.loss_carried >= LOSS_SAMPLE_DATAGRAMS * self.datagram {
+            let lost = self.loss_carried.saturating_sub(self.loss_acked);
+            let loss = (u64::from(lost) * 1024 / u64::from(self.loss_carried)) as u32;
+            self.observe_loss(loss, self.loss_carried / self.datagram);
+            (self.loss_carried, self.loss_acked) = (0, 0);
         }
 
         match self.mode {
@@ -221,12 +246,33 @@ impl PathModel {
         self.round_rtt = u32::MAX;
     }
 
+    /// The path's own loss is what remains while this flow does not push; an overflowing queue must not teach it.
+    fn observe_loss(&mut self, loss: u32, packets: u32) {
+        self.loss = (self.loss as i32 + (loss as i32 - self.loss as i32) / 4) as u32;
+        self.loss_margin = LOSS_MARGIN + 256 / packets.max(1);
+        let toward = loss.min(LOSS_MAX) as i32 - self.loss_base as i32;
+        let step = match self.mode {
+            Mode::Start if self.queue <= self.target() => toward / 2,
+            Mode::Drain(1) => toward / 4,
+            _ if toward < 0 => toward / 8,
+            _ if self.gain_before <= 0 => toward / 16,
+            _ => 0,
+        };
+        self.loss_base = (self.loss_base as i32 + step).max(0) as u32;
+    }
+
+    /// Loss beyond the path's own, in 1/1024: the path drops what does not fit, with or without a queue that shows it.
+    fn excess_loss(&self) -> u32 {
+        self.loss.saturating_sub(self.loss_base + self.loss_base / 4 + self.loss_margin)
+    }
+
     fn observe_queue(&mut self, now: Instant) {
         let rtt = self.round_rtt;
         if rtt <= self.base {
             self.base = rtt;
             self.base_at = now;
         }
+        self.base_next = self.base_next.min(rtt);
         if self.last_rtt != 0 && self.mode == Mode::Cruise && self.gain_before.abs() < 64 {
             // The change of the change: a queue that this flow fills or empties at a constant rate is no jitter.
             let bend =
@@ -234,6 +280,8 @@ impl PathModel {
             self.jitter_x8 =
                 self.jitter_x8 - self.jitter_x8 / 8 + (bend / 2).min(u64::from(self.base)) as u32;
         }
+        self.rtt_x4 =
+            if self.rtt_x4 == 0 { rtt.saturating_mul(4) } else { self.rtt_x4 - self.rtt_x4 / 4 + rtt };
         self.last_rtt2 = self.last_rtt;
         self.last_rtt = rtt;
         self.queue = rtt - self.base;
@@ -311,11 +359,11 @@ impl PathModel {
             self.capacity = self.capacity.max(rate);
             return;
         }
-        let grown = rate > scale(self.capacity, ONE * 5 / 4);
-        self.stalled_rounds = if grown { 0 } else { self.stalled_rounds + 1 };
+        let is_grown = rate > scale(self.capacity, ONE * 5 / 4);
+        self.stalled_rounds = if is_grown { 0 } else { self.stalled_rounds + 1 };
         self.capacity = self.capacity.max(rate);
         let is_known = self.train_rate > 0 && self.pacing >= self.train_rate;
-        if self.stalled_rounds >= if is_known { 1 } else { 3 } {
+        if self.stalled_rounds >= if is_known { 1 } else { 2 } {
             self.mode = Mode::Cruise;
             self.empty_rounds = 2;
             self.gain = self.correction();
@@ -332,12 +380,15 @@ impl PathModel {
         let base = self.base.max(1);
         // What the last round's gain adds to the queue shows only in the next round's samples.
         let pending = i64::from(self.gain_before) * i64::from(base) / 1024;
+        let excess = -((self.excess_loss() / 2).min(BACKOFF_MAX) as i32);
         let queue = (i64::from(self.queue) + pending).clamp(0, i64::from(u32::MAX)) as u32;
         let part = |t: u32| (u64::from(t) * 512 / u64::from(base)).min(512) as i32;
         if queue >= target && self.queue < target / 2 {
-            0
+            excess
         } else if queue >= target {
-            -part(queue - target)
+            excess.min(-part(queue - target))
+        } else if excess < 0 {
+            excess
         } else {
             let most = if self.empty_rounds < 5 { 256 } else { 1024 };
             (part(target - queue) << self.empty_rounds.min(6)).min(most)
@@ -361,7 +412,8 @@ impl PathModel {
         }
         let best = self.arrived.iter().copied().max().unwrap_or(0);
         if best > 0 && !app_limited {
-            let most = u64::from(best) * 1088 / u64::from(ONE - self.loss_base);
+            let slack = if self.excess_loss() > 0 { 1024 } else { 1088 };
+            let most = u64::from(best) * slack / u64::from(ONE - self.loss_base);
             self.capacity = self.capacity.min(u32::try_from(most).unwrap_or(u32::MAX)).max(1);
         }
         self.foreign_rounds = if self.queue > target + target / 2 { self.foreign_rounds + 1 } else { 0 };
@@ -369,21 +421,32 @@ impl PathModel {
         if self.foreign_rounds >= FOREIGN_ROUNDS {
             self.foreign_rounds = 0;
             self.mode = Mode::Compete;
+            self.is_competing = true;
             self.cut_at = now;
             self.compete_window =
                 bytes_in(self.capacity, self.base.saturating_add(self.queue)).max(self.window_min());
-        } else if now.micros_since(self.base_at) > BASE_LIFE.max(self.base.saturating_mul(16)) {
+        } else if self.is_drain_due(now) {
             self.start_drain();
         } else {
             self.gain = self.correction();
         }
     }
 
+    /// Flows that share a queue must drain it together to see the bare round trip. One that begins makes a dip, which
+    /// the others join if their turn comes soon.
+    fn is_drain_due(&self, now: Instant) -> bool {
+        let age = now.micros_since(self.base_at);
+        let life = BASE_LIFE.max(self.base.saturating_mul(16));
+        let usual = self.rtt_x4 / 4;
+        let is_dip = self.last_rtt + (self.target() / 4).max(usual.saturating_sub(self.base) / 8) < usual;
+        age > life || (age > life / 2 && is_dip)
+    }
+
     fn start_drain(&mut self) {
         self.mode = Mode::Drain(DRAIN_ROUNDS);
         let share = (u64::from(self.queue) + u64::from(self.target())) * 1024 / u64::from(self.base.max(1));
         self.gain_before = self.gain;
-        self.gain = -(share.min(512) as i32).max(32);
+        self.gain = -(share.min(512) as i32).max(256);
     }
 
     fn round_in_drain(&mut self, now: Instant, left: u8) {
@@ -393,11 +456,16 @@ impl PathModel {
             self.gain = 0;
             return;
         }
-        self.base = self.last_rtt;
+        self.base = self.base_next;
+        self.base_next = self.last_rtt;
         self.base_at = now;
-        self.queue = 0;
+        self.queue = self.last_rtt - self.base;
         self.empty_rounds = 0;
         self.mode = Mode::Cruise;
+        self.is_competing &= self.queue > self.target();
+        if self.is_competing {
+            self.mode = Mode::Compete;
+        }
         self.gain = self.correction();
     }
 
@@ -407,8 +475,9 @@ impl PathModel {
         self.compete_window = self.compete_window.saturating_add(self.datagram).min(WINDOW_MAX);
         if self.queue < self.target() {
             self.mode = Mode::Cruise;
+            self.is_competing = false;
             self.gain = self.correction();
-        } else if now.micros_since(self.base_at) > BASE_LIFE.max(self.base.saturating_mul(16)) {
+        } else if self.is_drain_due(now) {
             self.start_drain();
         }
     }
