@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ackline::time::Instant;
+use ackline::Instant;
 
 /// Translates the system's monotonic clock to the core's microseconds. Copies share their origin.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,6 @@
 use core::time::Duration;
 
-use ackline::time::Instant;
+use ackline::Instant;
 
 use super::delay_line::DelayLine;
 use super::{ImpairStats, Profile};

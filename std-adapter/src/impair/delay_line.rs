@@ -1,7 +1,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use ackline::time::Instant;
+use ackline::Instant;
 
 /// What is under way: bytes with the time at which they arrive. Equal times keep the order of entry.
 #[derive(Debug, Default)]

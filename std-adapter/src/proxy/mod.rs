@@ -4,7 +4,7 @@
 mod stream;
 mod udp;
 
-pub use stream::{ByteStream, StreamProxy};
+pub use stream::StreamProxy;
 pub use udp::UdpProxy;
 
 use crate::impair::ImpairStats;

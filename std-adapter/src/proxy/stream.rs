@@ -5,47 +5,7 @@ use std::thread::JoinHandle;
 use super::ProxyStats;
 use crate::clock::Clock;
 use crate::impair::{ImpairStats, StreamImpairer, StreamProfile};
-
-/// Both halves of a byte stream: a TCP or Unix socket with its clone, a serial port with its clone, a file opened twice.
-pub struct ByteStream {
-    /// What arrives. A read that times out is tried again; one that returns 0 ends the direction.
-    pub reader: Box<dyn Read + Send>,
-    /// Where to write. Its own errors end the direction.
-    pub writer: Box<dyn Write + Send>,
-}
-
-impl std::fmt::Debug for ByteStream {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("ByteStream")
-    }
-}
-
-impl ByteStream {
-    /// From two halves.
-    pub fn new(reader: impl Read + Send + 'static, writer: impl Write + Send + 'static) -> Self {
-        ByteStream { reader: Box::new(reader), writer: Box::new(writer) }
-    }
-
-    /// From a TCP connection. Small pieces leave at once (no Nagle).
-    ///
-    /// # Errors
-    ///
-    /// The system cannot duplicate the handle.
-    pub fn tcp(stream: std::net::TcpStream) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
-        Ok(ByteStream::new(stream.try_clone()?, stream))
-    }
-
-    /// From a Unix socket.
-    ///
-    /// # Errors
-    ///
-    /// The system cannot duplicate the handle.
-    #[cfg(unix)]
-    pub fn unix(stream: std::os::unix::net::UnixStream) -> io::Result<Self> {
-        Ok(ByteStream::new(stream.try_clone()?, stream))
-    }
-}
+use crate::stream::{ByteStream, is_temporary};
 
 /// Relays bytes between two streams and does a [`StreamProfile`] to each direction.
 ///
@@ -162,10 +122,6 @@ impl Direction {
             }
         }
     }
-}
-
-fn is_temporary(e: &io::Error) -> bool {
-    matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
 }
 
 #[cfg(all(test, unix))]

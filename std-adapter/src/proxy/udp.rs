@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use ackline::time::Instant;
+use ackline::Instant;
 use rustix::event::{PollFd, PollFlags};
 
 use super::ProxyStats;

@@ -1,0 +1,139 @@
+//! What carries the datagrams of a connection, as far as the connection must know.
+
+use std::sync::{Arc, MutexGuard};
+
+use ackline::Instant;
+use ackline::UnknownDelivery;
+use ackline::config::Channel;
+use ackline::event::{DeliveryId, Event, MessageId};
+
+use crate::clock::Clock;
+use crate::error::{ConnectError, RecvError, SendError};
+use crate::message::{Outcomes, Received};
+use crate::peer::{Peer, State};
+
+/// Takes the datagrams of a link to its peer and back.
+pub(crate) trait Carrier: Send + Sync {
+    /// The clock that times the links.
+    fn clock(&self) -> Clock;
+
+    /// Emits what the link has to emit, now.
+    fn emit<'a>(&self, peer: &'a Arc<Peer>, state: MutexGuard<'a, State>, now: Instant);
+
+    /// A message was accepted: emits now, or within a fraction of a millisecond if more seem to follow.
+    fn after_send<'a>(&self, peer: &'a Arc<Peer>, state: MutexGuard<'a, State>, now: Instant);
+
+    /// A message was taken or settled: its settlement leaves now, or within a fraction of a millisecond.
+    fn after_take<'a>(&self, peer: &'a Arc<Peer>, state: MutexGuard<'a, State>, now: Instant);
+}
+
+/// A carrier whose users block.
+pub(crate) trait BlockingCarrier: Carrier {
+    /// Waits until `ready` answers true, at most until `limit`. Returns its last answer.
+    fn wait(&self, peer: &Arc<Peer>, limit: Instant, ready: &mut dyn FnMut() -> bool) -> bool;
+}
+
+/// One connection, for all its handles. When the last is dropped, the link closes: what was sent before is still
+/// delivered while the carrier lives.
+pub(crate) struct Handle<C: Carrier + ?Sized> {
+    pub(crate) peer: Arc<Peer>,
+    pub(crate) carrier: Arc<C>,
+}
+
+/// What a connection can do without waiting, for threads and tasks alike.
+impl<C: Carrier + ?Sized> Handle<C> {
+    pub(crate) fn now(&self) -> Instant {
+        self.carrier.clock().now()
+    }
+
+    pub(crate) fn try_send(
+        &self,
+        channel: Channel,
+        payload: &[u8],
+        deadline: Option<Instant>,
+    ) -> Result<MessageId, SendError> {
+        let now = self.now();
+        let mut state = self.peer.lock();
+        let result = state.send(now, channel, payload, deadline);
+        if result.is_ok() {
+            self.carrier.after_send(&self.peer, state, now);
+        }
+        result
+    }
+
+    pub(crate) fn take(&self, payload: &mut Vec<u8>) -> Result<Received, RecvError> {
+        let now = self.now();
+        let mut state = self.peer.lock();
+        let result = state.take(now, payload);
+        if result.is_ok() {
+            self.carrier.after_take(&self.peer, state, now);
+        }
+        result
+    }
+
+    pub(crate) fn settle(&self, id: DeliveryId) -> Result<(), UnknownDelivery> {
+        let now = self.now();
+        let mut state = self.peer.lock();
+        let result = state.settle(now, id);
+        self.carrier.after_take(&self.peer, state, now);
+        result
+    }
+
+    pub(crate) fn flush(&self) {
+        let now = self.now();
+        self.carrier.emit(&self.peer, self.peer.lock(), now);
+    }
+
+    pub(crate) fn outcomes(&self) -> Outcomes {
+        self.peer.lock().outcomes()
+    }
+
+    pub(crate) fn next_event(&self) -> Option<Event> {
+        let now = self.now();
+        let mut state = self.peer.lock();
+        let event = state.next_event();
+        if event.is_some() {
+            // A place in the outbox is free now: a message that waited for it may leave.
+            self.carrier.after_take(&self.peer, state, now);
+        }
+        event
+    }
+
+    /// `None` while neither is so.
+    pub(crate) fn connected(&self) -> Option<Result<(), ConnectError>> {
+        let mut state = self.peer.lock();
+        if let Some(reason) = state.close_reason() {
+            return Some(Err(ConnectError::Closed(Some(reason))));
+        }
+        if state.link.is_closed() {
+            return Some(Err(ConnectError::Closed(None)));
+        }
+        state.link.is_connected().then_some(Ok(()))
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.peer.lock().link.is_closed()
+    }
+
+    pub(crate) fn start_closing(&self) {
+        let now = self.now();
+        let mut state = self.peer.lock();
+        state.link.close(now);
+        self.carrier.emit(&self.peer, state, now);
+    }
+
+    pub(crate) fn abort(&self) {
+        let now = self.now();
+        let mut state = self.peer.lock();
+        state.link.abort(now);
+        self.carrier.emit(&self.peer, state, now);
+    }
+}
+
+impl<C: Carrier + ?Sized> Drop for Handle<C> {
+    fn drop(&mut self) {
+        if !self.is_closed() {
+            self.start_closing();
+        }
+    }
+}
