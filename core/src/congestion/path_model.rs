@@ -45,7 +45,15 @@ const BASE_LIFE: u32 = 2_500_000;
 /// Rounds a drain lasts: one to empty the queue, one to see that it is empty.
 const DRAIN_ROUNDS: u8 = 2;
 /// Rounds with a queue that does not answer to this flow's backing off before it competes.
-const FOREIGN_ROUNDS: u8 = 8;
+const FOREIGN_ROUNDS: u8 = 6;
+/// A drain is joined after this part of the life.
+const JOIN_PART: u32 = 8;
+/// Twice this often longer a base is believed while competing.
+const COMPETE_SHIFT: u32 = 0;
+/// The same when it competed not long ago.
+const FOREIGN_AGAIN_ROUNDS: u8 = 4;
+/// Rounds without such a queue after which that is forgotten.
+const FOREIGN_MEMORY: u8 = 16;
 /// Rounds over which the best arrival rate is remembered.
 const ARRIVED_ROUNDS: usize = 8;
 /// Loss above the path's own that is not yet taken for a full queue: 3 %.
@@ -111,6 +119,7 @@ pub struct PathModel {
     queue: u32,
     empty_rounds: u8,
     foreign_rounds: u8,
+    quiet_rounds: u8,
     /// Gain applied in this round and the one before, 1/1024 above or below one.
     gain: i32,
     gain_before: i32,
@@ -134,6 +143,7 @@ pub struct PathModel {
 
     compete_window: u32,
     is_competing: bool,
+    is_drained: bool,
     cut_at: Instant,
 }
 
@@ -173,6 +183,7 @@ impl PathModel {
             queue: 0,
             empty_rounds: 0,
             foreign_rounds: 0,
+            quiet_rounds: 0,
             gain: 0,
             gain_before: 0,
             loss_base: 0,
@@ -182,6 +193,7 @@ impl PathModel {
             loss_margin: LOSS_MARGIN,
             rtt_x4: 0,
             is_competing: false,
+            is_drained: false,
             arrived: [0; ARRIVED_ROUNDS],
             arrived_next: 0,
             train: None,
@@ -417,14 +429,18 @@ impl PathModel {
             self.capacity = self.capacity.min(u32::try_from(most).unwrap_or(u32::MAX)).max(1);
         }
         self.foreign_rounds = if self.queue > target + target / 2 { self.foreign_rounds + 1 } else { 0 };
+        self.quiet_rounds = if self.foreign_rounds > 0 { 0 } else { self.quiet_rounds.saturating_add(1) };
+        self.is_competing &= self.quiet_rounds < FOREIGN_MEMORY;
+        self.is_drained &= self.quiet_rounds < FOREIGN_MEMORY;
         self.gain_before = self.gain;
-        if self.foreign_rounds >= FOREIGN_ROUNDS {
+        let patience = if self.is_competing { FOREIGN_AGAIN_ROUNDS } else { FOREIGN_ROUNDS };
+        if self.foreign_rounds >= patience && !self.is_drained && !self.is_competing {
+            // Perhaps others of its kind arrived late and took the queue for the path's delay: a common drain shows them.
+            self.is_drained = true;
             self.foreign_rounds = 0;
-            self.mode = Mode::Compete;
-            self.is_competing = true;
-            self.cut_at = now;
-            self.compete_window =
-                bytes_in(self.capacity, self.base.saturating_add(self.queue)).max(self.window_min());
+            self.start_drain();
+        } else if self.foreign_rounds >= patience {
+            self.start_competing(now);
         } else if self.is_drain_due(now) {
             self.start_drain();
         } else {
@@ -436,10 +452,20 @@ impl PathModel {
     /// the others join if their turn comes soon.
     fn is_drain_due(&self, now: Instant) -> bool {
         let age = now.micros_since(self.base_at);
-        let life = BASE_LIFE.max(self.base.saturating_mul(16));
+        let life = BASE_LIFE.max(self.base.saturating_mul(16)) << if self.mode == Mode::Compete { COMPETE_SHIFT } else { 0 };
         let usual = self.rtt_x4 / 4;
         let is_dip = self.last_rtt + (self.target() / 4).max(usual.saturating_sub(self.base) / 8) < usual;
-        age > life || (age > life / 2 && is_dip)
+        age > life || (age > life / JOIN_PART && is_dip)
+    }
+
+    fn start_competing(&mut self, now: Instant) {
+        let fits = bytes_in(self.capacity, self.base.saturating_add(self.queue)).max(self.window_min());
+        self.compete_window = if self.is_competing { self.compete_window.max(fits) } else { fits };
+        self.is_competing = true;
+        self.is_drained = false;
+        self.foreign_rounds = 0;
+        self.cut_at = now;
+        self.mode = Mode::Compete;
     }
 
     fn start_drain(&mut self) {
@@ -462,8 +488,7 @@ impl PathModel {
         self.queue = self.last_rtt - self.base;
         self.empty_rounds = 0;
         self.mode = Mode::Cruise;
-        self.is_competing &= self.queue > self.target();
-        if self.is_competing {
+        if self.is_competing && self.queue > self.target() {
             self.mode = Mode::Compete;
         }
         self.gain = self.correction();
@@ -475,7 +500,6 @@ impl PathModel {
         self.compete_window = self.compete_window.saturating_add(self.datagram).min(WINDOW_MAX);
         if self.queue < self.target() {
             self.mode = Mode::Cruise;
-            self.is_competing = false;
             self.gain = self.correction();
         } else if self.is_drain_due(now) {
             self.start_drain();

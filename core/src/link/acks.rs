@@ -1,0 +1,166 @@
+//! What arrived and must be acknowledged: the receiving half of RFC 9000, section 13.2.
+
+use crate::sequence::{Range, Sequence};
+use crate::storage::{List, Storage};
+use crate::time::Instant;
+
+/// Packets that ask for an acknowledgement, before one is sent at once (RFC 9000, 13.2.2).
+const ACK_EVERY: u32 = 2;
+
+/// Received packet numbers and when to acknowledge them.
+#[derive(Clone, Debug)]
+pub(super) struct Acks<S: Storage> {
+    /// Sorted, oldest first, never adjacent.
+    ranges: S::Ranges<Range>,
+    /// When the largest number arrived.
+    largest_at: Instant,
+    /// Length in bytes of the numbers the peer sends.
+    pub(super) number_len: u8,
+    /// Packets since the last acknowledgement that ask for one.
+    waiting: u32,
+    /// Packets since the last acknowledgement.
+    any: bool,
+    at: Option<Instant>,
+    every: u32,
+    delay: u32,
+    /// Acknowledgements sent.
+    pub(super) epoch: u16,
+}
+
+impl<S: Storage> Acks<S> {
+    pub(super) fn new(delay: u32) -> Self {
+        Acks {
+            ranges: Default::default(),
+            largest_at: Instant::ZERO,
+            number_len: 1,
+            waiting: 0,
+            any: false,
+            at: None,
+            every: ACK_EVERY,
+            delay,
+            epoch: 0,
+        }
+    }
+
+    /// Forgets all packets: another numbering begins.
+    pub(super) fn restart(&mut self) {
+        self.ranges.clear();
+        self.waiting = 0;
+        self.any = false;
+        self.at = None;
+        self.epoch = self.epoch.wrapping_add(1);
+    }
+
+    /// The largest number received.
+    pub(super) fn largest(&self) -> Option<Sequence> {
+        self.ranges.as_slice().last().map(|r| r.last)
+    }
+
+    pub(super) fn ranges(&self) -> &[Range] {
+        self.ranges.as_slice()
+    }
+
+    /// The peer would like an acknowledgement every `every` packets or `delay` microseconds.
+    pub(super) fn set_rate(&mut self, every: u32, delay: u32) {
+        self.every = every.clamp(1, 256);
+        self.delay = delay.min(100_000);
+    }
+
+    /// Packet `n` arrived and was stored. `duplicates`: it brought nothing new, so the peer lacks our acknowledgement.
+    pub(super) fn on_packet(&mut self, now: Instant, n: Sequence, is_eliciting: bool, duplicates: bool) {
+        let previous = self.largest();
+        let in_order = previous.is_none_or(|l| n == l.plus(1));
+        if previous.is_none_or(|l| l.precedes(n)) {
+            self.largest_at = now;
+        }
+        self.insert(n);
+        self.any = true;
+        if !is_eliciting {
+            return;
+        }
+        self.waiting += 1;
+        if !in_order || duplicates || self.waiting >= self.every {
+            self.at = Some(now);
+        } else if self.at.is_none() {
+            self.at = Some(super::timers::tick(now.plus_micros(self.delay)));
+        }
+    }
+
+    /// An acknowledgement is due at once.
+    pub(super) fn hurry(&mut self, now: Instant) {
+        if !self.ranges.as_slice().is_empty() {
+            self.at = Some(now);
+        }
+    }
+
+    fn insert(&mut self, n: Sequence) {
+        let s = self.ranges.as_mut_slice();
+        let mut i = s.len();
+        // Nearly always the last range; at most as many rounds as there are ranges.
+        while i > 0 && n.precedes(s[i - 1].first) {
+            i -= 1;
+        }
+        if i > 0 && s[i - 1].contains(n) {
+            return;
+        }
+        let joins_next = i < s.len() && s[i].first == n.plus(1);
+        if i > 0 && s[i - 1].last.plus(1) == n {
+            s[i - 1].last = n;
+            if joins_next {
+                s[i - 1].last = s[i].last;
+                self.ranges.remove(i);
+            }
+        } else if joins_next {
+            s[i].first = n;
+        } else {
+            if self.ranges.is_full() {
+                if i == 0 {
+                    return;
+                }
+                self.ranges.remove(0);
+                i -= 1;
+            }
+            self.ranges.insert(i, Range { first: n, last: n });
+        }
+    }
+
+    /// The peer needs no word on numbers before `floor`.
+    pub(super) fn on_floor(&mut self, floor: Sequence) {
+        while let Some(&r) = self.ranges.as_slice().first() {
+            if r.last.precedes(floor) && self.ranges.as_slice().len() > 1 {
+                self.ranges.remove(0);
+                continue;
+            }
+            if r.first.precedes(floor) && !r.last.precedes(floor) {
+                self.ranges.as_mut_slice()[0].first = floor;
+            }
+            return;
+        }
+    }
+
+    /// Whether an acknowledgement must go now.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.at.is_some_and(|t| t <= now)
+    }
+
+    /// Whether one may ride along.
+    pub(super) fn is_pending(&self) -> bool {
+        self.any
+    }
+
+    pub(super) fn timeout(&self) -> Option<Instant> {
+        self.at
+    }
+
+    /// How long the largest number has been held back.
+    pub(super) fn delay(&self, now: Instant) -> u32 {
+        now.micros_since(self.largest_at)
+    }
+
+    pub(super) fn on_sent(&mut self) {
+        self.waiting = 0;
+        self.any = false;
+        self.at = None;
+        self.epoch = self.epoch.wrapping_add(1);
+    }
+}

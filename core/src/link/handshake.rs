@@ -1,0 +1,557 @@
+//! Opening an association, noticing restarts, and answering what belongs to none: protocol.md, sections 7 and 8.
+//!
+//! Both sides say hello, each with its own incarnation and, once it is known, the other's. Hearing one's own incarnation
+//! in a hello proves that the peer receives what is sent. A peer whose incarnation has changed has lost its memory.
+
+use super::sent::control;
+use super::{Link, Phase, Receipt};
+use crate::check::crc32c;
+use crate::config::{CHANNELS_MAX, Channel, Config, Medium, Mode};
+use crate::congestion::Controller;
+use crate::event::{CloseReason, FailReason};
+use crate::logging::debug;
+use crate::sequence::Sequence;
+use crate::storage::{Ring, Slots, Storage};
+use crate::time::Instant;
+use crate::wire::{
+    CHECK_LEN, Frames, HELLO_LEN_MIN, Hello, LinkId, Long, Params, Reader, VERSION, Writer, first_byte, hello_flags,
+    mode_from,
+};
+
+/// Earlier incarnations of the peer that are remembered, so that a late copy of an old hello does not bring one back.
+/// Chosen: more restarts within the lifetime of a packet would be a boot loop.
+pub(super) const RETIRED_MAX: usize = 4;
+
+/// The least time between two hellos that answer packets of no association, in microseconds.
+const STRAY_GAP: u32 = 10_000;
+
+/// The longest cookie that is kept and sent back.
+const COOKIE_MAX: usize = 16;
+
+/// Over UDP a first hello is at least so long, so that the answer is not longer (protocol.md, 8.1).
+const HELLO_PADDED: usize = 96;
+
+/// A cookie to be sent with the next hello.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Cookie {
+    bytes: [u8; COOKIE_MAX],
+    len: u8,
+}
+
+impl Cookie {
+    fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len as usize]
+    }
+}
+
+/// What is known about the peer.
+#[derive(Clone, Debug)]
+pub(super) struct Peer {
+    /// 0: nothing was heard.
+    pub(super) incarnation: u64,
+    pub(super) id: LinkId,
+    /// It has shown that it knows this association.
+    pub(super) is_confirmed: bool,
+    /// A reset said that it may have restarted.
+    pub(super) is_suspect: bool,
+    pub(super) no_check: bool,
+    /// The number of the hello that was taken last.
+    pub(super) hello_number: Sequence,
+    pub(super) datagram_max: u32,
+    pub(super) window: u32,
+    pub(super) buffer: u32,
+    pub(super) message_max: u32,
+    pub(super) ack_delay: u32,
+    channels: u8,
+    /// Two bits for each channel.
+    modes: u32,
+    /// What the checks of packets in either direction start from.
+    pub(super) key_in: u32,
+    pub(super) key_out: u32,
+}
+
+impl Peer {
+    /// Nobody yet: what may be sent in a first hello is bounded by what every peer can take.
+    pub(super) fn none(config: &Config) -> Self {
+        let d = Params::default();
+        Peer {
+            incarnation: 0,
+            id: LinkId::default(),
+            is_confirmed: false,
+            is_suspect: false,
+            no_check: false,
+            hello_number: Sequence(0),
+            datagram_max: config.datagram_max as u32,
+            window: d.window,
+            buffer: d.buffer,
+            message_max: u32::MAX,
+            ack_delay: d.ack_delay,
+            channels: CHANNELS_MAX as u8,
+            modes: 0,
+            key_in: 0,
+            key_out: 0,
+        }
+    }
+
+    pub(super) fn mode(&self, c: usize) -> Mode {
+        mode_from((self.modes >> (2 * c as u32 & 31)) as u8 & 3).unwrap_or_default()
+    }
+
+    pub(super) fn has_channel(&self, c: usize) -> bool {
+        c < self.channels as usize
+    }
+}
+
+/// A hello that goes to somebody who is not the peer (yet).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reply {
+    incarnation: u64,
+    id: LinkId,
+}
+
+/// The start of the check of packets from incarnation `from` to `to`: a packet of another association fails.
+fn association_key(from: u64, to: u64) -> u32 {
+    let mixed = from.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ to.rotate_left(32).wrapping_mul(0xc2b2_ae3d_27d4_eb4f);
+    (mixed ^ mixed >> 32) as u32
+}
+
+impl<S: Storage, C: Controller> Link<S, C> {
+    pub(super) fn draw_next_id(&mut self) {
+        let len = self.config.link_id_len;
+        let drawn = LinkId::from_value(super::next_random(&mut self.random), len);
+        self.next_local_id =
+            if drawn == self.local_id { LinkId::from_value(drawn.value().wrapping_add(1), len) } else { drawn };
+    }
+
+    /// Replaces the id that the peer is to use after its next restart. A listener calls this when the id drawn is in use
+    /// by another of its links.
+    pub fn redraw_next_link_id(&mut self) {
+        self.draw_next_id();
+    }
+
+    /// Chooses the ids before the link is used; for a listener that keeps them apart.
+    pub fn set_local_link_ids(&mut self, current: LinkId, next: LinkId) {
+        self.local_id = current;
+        self.next_local_id = next;
+    }
+
+    /// Limits what is sent to what was received, until the peer has shown that it receives: for a listener, whose peer's
+    /// address may be forged. Call it before the first datagram is handed over.
+    pub fn set_unvalidated(&mut self) {
+        self.budget = Some(0);
+    }
+
+    // ---- receiving
+
+    pub(super) fn on_long(&mut self, now: Instant, datagram: &[u8]) -> Receipt {
+        let body = if matches!(self.config.medium, Medium::Datagram { .. }) {
+            match split_check(datagram) {
+                Some(body) => body,
+                None => return self.drop_check(),
+            }
+        } else {
+            datagram
+        };
+        if self.phase == Phase::Closed {
+            return self.drop_unknown();
+        }
+        if body.first() == Some(&first_byte::HELLO) {
+            return self.on_hello_bytes(now, body);
+        }
+        let mut r = Reader::new(body);
+        let first = r.u8().unwrap_or(0);
+        match Long::parse(first, &mut r) {
+            Ok(Long::Retry { incarnation, cookie }) => self.on_retry(now, incarnation, cookie),
+            Ok(Long::Reset { echo }) => self.on_reset(now, echo),
+            Ok(Long::Version { incarnation, supported }) => self.on_version(incarnation, supported),
+            Err(_) => self.drop_malformed(),
+        }
+    }
+
+    fn on_hello_bytes(&mut self, now: Instant, body: &[u8]) -> Receipt {
+        match Hello::peek(body) {
+            Ok((VERSION, _)) => {}
+            // A listener answers other versions; a link alone has nobody to be asked about.
+            Ok(_) => return self.drop_unknown(),
+            Err(_) => return self.drop_malformed(),
+        }
+        match Hello::parse(body) {
+            Ok(h) => self.on_hello(now, &h),
+            Err(_) => self.drop_malformed(),
+        }
+    }
+
+    /// The restart matrix (protocol.md, 8.3).
+    fn on_hello(&mut self, now: Instant, h: &Hello<'_>) -> Receipt {
+        if h.incarnation == self.incarnation {
+            // An echo of our own.
+            return self.drop_unknown();
+        }
+        if !self.hello_is_sound(h) {
+            return self.drop_malformed();
+        }
+        let mine = h.your_incarnation == self.incarnation;
+        let wants_confirmation = h.flags & hello_flags::CONFIRM != 0;
+        if h.incarnation == self.peer.incarnation {
+            return self.on_peer_hello(now, h, mine, wants_confirmation);
+        }
+        let is_retired = self.retired.contains(&h.incarnation);
+        let is_busy = self.peer.incarnation != 0 && self.peer.is_confirmed && !self.may_replace_peer(now);
+        if !mine && (is_retired || is_busy) {
+            // Rule 8.4: first it has to show that it receives what we send.
+            self.reply = Some(Reply { incarnation: h.incarnation, id: h.from });
+            return Receipt::Accepted;
+        }
+        self.adopt(now, h, mine);
+        if wants_confirmation {
+            self.ask_confirmation(now);
+        }
+        self.on_hello_body(now, h, mine)
+    }
+
+    /// A hello of the incarnation that we know.
+    fn on_peer_hello(&mut self, now: Instant, h: &Hello<'_>, mine: bool, wants_confirmation: bool) -> Receipt {
+        if self.peer.hello_number.precedes(h.number) {
+            self.peer.hello_number = h.number;
+            self.peer.id = h.from;
+            for (c, base) in h.params.bases.iter() {
+                let window = self.config.receive_window;
+                if let Some(channel) = self.in_channel(c) {
+                    let count = base.since(channel.base);
+                    if count <= window {
+                        channel.on_skip(channel.base, count, window);
+                    }
+                }
+            }
+        }
+        if !mine {
+            // It has not heard us, or this is a late copy: answer.
+            self.due.hello = true;
+        } else if wants_confirmation {
+            if !self.peer.is_confirmed {
+                self.ask_confirmation(now);
+            }
+        } else if h.to == self.local_id {
+            self.confirm();
+        } else {
+            self.due.hello = true;
+        }
+        self.on_hello_body(now, h, mine)
+    }
+
+    /// The peer has heard us and keeps its earlier association until it hears this from us once more.
+    fn ask_confirmation(&mut self, now: Instant) {
+        self.peer.is_confirmed = false;
+        self.due.hello = true;
+        self.due.ping = true;
+        // What rode in our first hello was not looked at.
+        self.lose_all(now);
+    }
+
+    /// Whether every frame in a hello is well-formed.
+    fn hello_is_sound(&self, h: &Hello<'_>) -> bool {
+        h.params.modes.iter().all(|&b| mode_from(b).is_ok())
+            && h.params.datagram_max >= 48
+            && h.params.window > 0
+            && h.params.channels > 0
+            && Frames::new(h.frames).all(|f| f.is_ok())
+    }
+
+    /// Whether a new incarnation may replace the peer at once: nothing else can be on this line, or the peer has been
+    /// silent (protocol.md, 8.4).
+    fn may_replace_peer(&self, now: Instant) -> bool {
+        match self.config.medium {
+            Medium::Framed { .. } => true,
+            Medium::Datagram { .. } => {
+                now.micros_since(self.last_heard_at) >= self.probe_timeout().saturating_mul(3)
+            }
+        }
+    }
+
+    fn on_hello_body(&mut self, now: Instant, h: &Hello<'_>, mine: bool) -> Receipt {
+        let ack = if mine { h.ack.as_ref() } else { None };
+        let largest = ack.map(|a| self.restore_acked(a.largest));
+        self.on_body(now, Some(h.number), 4, ack.zip(largest), h.frames, mine);
+        Receipt::Accepted
+    }
+
+    /// Makes the sender of `h` the peer.
+    fn adopt(&mut self, now: Instant, h: &Hello<'_>, mine: bool) {
+        let had_peer = self.peer.incarnation != 0;
+        if had_peer {
+            debug!("the peer has restarted");
+            self.retired.rotate_right(1);
+            self.retired[0] = self.peer.incarnation;
+            self.local_id = self.next_local_id;
+            self.draw_next_id();
+            self.generation = self.generation.wrapping_add(1);
+            self.forget_sent();
+            if self.is_connected {
+                self.restarted_event = true;
+                self.stats.peer_restarts = self.stats.peer_restarts.wrapping_add(1);
+            }
+        }
+        self.phase = Phase::Open;
+        self.acks.restart();
+        self.release_lent();
+        self.take_params(h);
+        // After a restart the peer needs our numbers as they are now, and our new id: only its next packet shows that it
+        // has them.
+        self.peer.is_confirmed = mine && h.to == self.local_id && !had_peer;
+        let max = self.config.message_max.min(self.peer.message_max);
+        let mut failed = 0;
+        for (c, out) in self.out.as_mut_slice().iter_mut().enumerate() {
+            if had_peer {
+                failed += out.restart();
+            }
+            failed += out.fail_unacceptable(max, self.peer.has_channel(c));
+        }
+        self.stats.messages_failed = self.stats.messages_failed.wrapping_add(failed);
+        if !mine || !self.peer.is_confirmed {
+            self.due.hello = true;
+        }
+        if self.peer.is_confirmed {
+            self.confirm();
+        }
+        if !self.is_connected {
+            self.is_connected = true;
+            self.connected_event = true;
+        }
+        let settled = self.out.as_slice().iter().all(|o| o.is_drained());
+        if settled {
+            self.check_drained();
+        }
+        self.last_heard_at = now;
+    }
+
+    fn take_params(&mut self, h: &Hello<'_>) {
+        let p = &h.params;
+        let wants_check = matches!(self.config.medium, Medium::Datagram { check: true });
+        let peer = &mut self.peer;
+        peer.incarnation = h.incarnation;
+        peer.id = h.from;
+        peer.is_suspect = false;
+        peer.no_check = h.flags & hello_flags::NO_CHECK != 0 && !wants_check;
+        peer.hello_number = h.number;
+        peer.datagram_max = p.datagram_max.min(self.config.datagram_max as u32);
+        peer.window = p.window;
+        peer.buffer = p.buffer;
+        peer.message_max = p.message_max;
+        peer.ack_delay = p.ack_delay.min(1_000_000);
+        peer.channels = p.channels.min(CHANNELS_MAX as u32) as u8;
+        peer.modes = 0;
+        for (c, &m) in p.modes.iter().enumerate().take(CHANNELS_MAX) {
+            peer.modes |= (m as u32 & 3) << (2 * c);
+        }
+        peer.key_in = association_key(h.incarnation, self.incarnation);
+        peer.key_out = association_key(self.incarnation, h.incarnation);
+        self.congestion.on_datagram_max(self.peer.datagram_max);
+        for c in 0..self.inn.as_slice().len() {
+            let mode = self.mode_of(c);
+            self.inn.as_mut_slice()[c].restart(mode, Sequence(0));
+        }
+        for (c, base) in p.bases.iter() {
+            if let Some(channel) = self.in_channel(c) {
+                let mode = channel.mode();
+                channel.restart(mode, base);
+            }
+        }
+    }
+
+    /// The incoming channel `c`, made if need be. `None` if the storage has no such channel.
+    pub(super) fn in_channel(&mut self, c: u8) -> Option<&mut super::InChannel<S>> {
+        let modes = self.peer.modes;
+        let channels = &self.config.channels;
+        let new = |i: usize| {
+            let mode = mode_from((modes >> (2 * i as u32 & 31)) as u8 & 3).unwrap_or_default();
+            super::InChannel::new(mode, channels[i % CHANNELS_MAX].settle, Sequence(0))
+        };
+        self.inn.ensure(c as usize, new)
+    }
+
+    /// The peer knows this association: packets need no hello any more.
+    pub(super) fn confirm(&mut self) {
+        self.peer.is_confirmed = true;
+        self.peer.is_suspect = false;
+        self.budget = None;
+        self.due.hello = false;
+        self.cookie.len = 0;
+    }
+
+    fn on_retry(&mut self, _now: Instant, incarnation: u64, cookie: &[u8]) -> Receipt {
+        let fits = cookie.len() <= COOKIE_MAX;
+        if incarnation != self.incarnation || self.peer.is_confirmed || !fits || self.phase != Phase::Open {
+            return self.drop_unknown();
+        }
+        self.cookie.len = cookie.len() as u8;
+        self.cookie.bytes[..cookie.len()].copy_from_slice(cookie);
+        // What rode in the hello was not looked at.
+        self.lose_all(self.now);
+        self.due.hello = true;
+        Receipt::Accepted
+    }
+
+    /// Believed only if it repeats the beginning of a packet in flight: link id and number. And all it does is to make us
+    /// say hello.
+    fn on_reset(&mut self, now: Instant, echo: &[u8]) -> Receipt {
+        let mut r = Reader::new(echo);
+        let id = self.peer.id;
+        let proof = (|| {
+            let first = r.u8().ok()?;
+            let numbered = matches!(first & 0xe0, first_byte::NUMBERED | first_byte::NUMBERED_ACK);
+            let same = r.bytes(id.as_bytes().len()).ok()? == id.as_bytes();
+            let (low, len) = r.truncated().ok()?;
+            let n = Sequence::expand_before(low, len, self.recovery.next.plus(u32::MAX));
+            Some(numbered && same && self.packet(n).is_some())
+        })();
+        if proof != Some(true) || !self.peer.is_confirmed || self.phase != Phase::Open {
+            return self.drop_unknown();
+        }
+        debug!("reset by the peer");
+        self.peer.is_confirmed = false;
+        self.peer.is_suspect = true;
+        self.due.hello = true;
+        let _ = now;
+        Receipt::Accepted
+    }
+
+    fn on_version(&mut self, incarnation: u64, supported: &[u8]) -> Receipt {
+        if incarnation != self.incarnation || self.peer.incarnation != 0 || supported.contains(&VERSION) {
+            return self.drop_unknown();
+        }
+        let peer = supported.first().copied().unwrap_or(0);
+        self.end(CloseReason::Version { peer }, FailReason::Unreachable);
+        Receipt::Accepted
+    }
+
+    /// A packet of no association that we know: say hello, now and then.
+    pub(super) fn on_stray(&mut self, now: Instant) -> Receipt {
+        let unheard = self.peer.incarnation == 0;
+        let quiet = self.last_hello_at.is_none_or(|t| now.micros_since(t) >= STRAY_GAP);
+        if unheard && quiet && self.phase != Phase::Closed {
+            self.phase = Phase::Open;
+            self.due.hello = true;
+        }
+        self.drop_unknown()
+    }
+
+    pub(super) fn drop_check(&mut self) -> Receipt {
+        self.stats.dropped_check = self.stats.dropped_check.wrapping_add(1);
+        debug!("dropped: check");
+        Receipt::Dropped
+    }
+
+    pub(super) fn drop_malformed(&mut self) -> Receipt {
+        self.stats.dropped_malformed = self.stats.dropped_malformed.wrapping_add(1);
+        debug!("dropped: malformed");
+        Receipt::Dropped
+    }
+
+    pub(super) fn drop_unknown(&mut self) -> Receipt {
+        self.stats.dropped_unknown = self.stats.dropped_unknown.wrapping_add(1);
+        debug!("dropped: not of this association");
+        Receipt::Dropped
+    }
+
+    // ---- sending
+
+    /// Writes the head of a hello to the peer. `false` if it does not fit.
+    pub(super) fn write_hello(&mut self, now: Instant, w: &mut Writer<'_>, ack_follows: bool) -> bool {
+        let ok = self.write_hello_to(w, self.peer.incarnation, self.peer.id, self.local_id, 0, ack_follows);
+        if ok {
+            self.last_hello_at = Some(now);
+            self.due.hello = false;
+        }
+        ok
+    }
+
+    fn write_hello_to(
+        &self,
+        w: &mut Writer<'_>,
+        incarnation: u64,
+        to: LinkId,
+        from: LinkId,
+        flags: u8,
+        ack_follows: bool,
+    ) -> bool {
+        let no_check = matches!(self.config.medium, Medium::Datagram { check: false });
+        let flags = flags
+            | if ack_follows { hello_flags::ACK } else { 0 }
+            | if no_check { hello_flags::NO_CHECK } else { 0 };
+        let mut modes = [0u8; CHANNELS_MAX];
+        let mut used = 0;
+        for (c, m) in modes.iter_mut().enumerate().take(self.out.len_max()) {
+            *m = self.config.channels[c].mode as u8;
+            if *m != 0 {
+                used = c + 1;
+            }
+        }
+        let params = Params {
+            datagram_max: self.config.datagram_max as u32,
+            window: self.config.receive_window,
+            buffer: self.config.receive_buffer,
+            message_max: self.config.message_max,
+            ack_delay: crate::time::micros_u32(self.config.ack_delay),
+            channels: self.inn.len_max() as u32,
+            modes: &modes[..used],
+            cookie: self.cookie.as_bytes(),
+            ..Params::default()
+        };
+        let hello = Hello {
+            to,
+            from,
+            incarnation: self.incarnation,
+            your_incarnation: incarnation,
+            flags,
+            number: self.recovery.next,
+            params,
+            ack: None,
+            frames: &[],
+        };
+        let bases = self.out.as_slice().iter().enumerate().filter(|(_, o)| o.cum != Sequence(0));
+        let pairs = bases.map(|(c, o)| (Channel(c as u8).0, o.cum));
+        hello.encode_head(w) && params.encode(pairs, w)
+    }
+
+    /// An upper bound for what a hello takes, for messages that must fit beside it.
+    pub(super) fn hello_len_max(&self) -> u32 {
+        let n = self.out.len_max() as u32;
+        HELLO_LEN_MIN as u32 + 2 * self.config.link_id_len as u32 + 28 + n * 7 + COOKIE_MAX as u32 + 2
+    }
+
+    /// Answers a hello of somebody who is not the peer (yet). Not a packet of the association: nothing is remembered.
+    pub(super) fn transmit_reply(&mut self, buffer: &mut [u8]) -> Option<usize> {
+        let reply = self.reply.take()?;
+        let mut w = Writer::new(buffer);
+        let next_id = self.next_local_id;
+        if !self.write_hello_to(&mut w, reply.incarnation, reply.id, next_id, hello_flags::CONFIRM, false) {
+            return None;
+        }
+        if matches!(self.config.medium, Medium::Datagram { .. }) {
+            let check = crc32c(w.written());
+            if !w.bytes(&check.to_le_bytes()) {
+                return None;
+            }
+        }
+        Some(w.len())
+    }
+
+    /// How long a hello must be at least: what opens an association over UDP is padded.
+    pub(super) fn hello_padding(&self) -> usize {
+        match self.config.medium {
+            Medium::Datagram { .. } if self.peer.incarnation == 0 => HELLO_PADDED - CHECK_LEN,
+            _ => 0,
+        }
+    }
+
+    /// Control bits for a packet in the form of a hello.
+    pub(super) fn hello_control(&self) -> u8 {
+        control::HELLO
+    }
+}
+
+/// Cuts off the check of a long packet. `None` if it is wrong.
+pub(crate) fn split_check(datagram: &[u8]) -> Option<&[u8]> {
+    let (body, check) = datagram.split_last_chunk::<CHECK_LEN>()?;
+    (crc32c(body) == u32::from_le_bytes(*check)).then_some(body)
+}

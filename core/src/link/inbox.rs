@@ -1,0 +1,435 @@
+//! Incoming messages of one channel: from the first fragment until the peer was told that they are settled.
+//!
+//! A ring of entries stands for the numbers from `base` on. An entry is missing, partly there, ready, taken, or done;
+//! done ones leave from the front, which moves `base`. What is before `base` is a duplicate, as is anything that is not
+//! missing: deduplication is a comparison. Payloads lie in a ring of blocks until they are taken.
+
+use crate::config::{Mode, Settle};
+use crate::sequence::{Range, Sequence};
+use crate::storage::{ByteRing, List, Ring, Storage};
+use crate::wire::GRANULE;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+enum Stage {
+    Missing,
+    /// Some fragments are there. A bitmap of granules follows the payload.
+    Partial,
+    Ready,
+    /// The application has it and did not settle it.
+    Taken,
+    /// Settled, or skipped.
+    Done,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct InEntry {
+    stage: Stage,
+    redelivered: bool,
+    /// The count of acknowledgements sent when it became complete: settling it under the same count rides with its
+    /// first acknowledgement.
+    epoch: u16,
+    position: u32,
+    len: u32,
+    /// Partial: granules there. Ready, when not ordered: the next ready one.
+    link: u32,
+}
+
+/// A fragment or whole message, with its number restored.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrival<'a> {
+    pub(super) sequence: Sequence,
+    pub(super) offset: u32,
+    pub(super) total: u32,
+    pub(super) payload: &'a [u8],
+    pub(super) redelivered: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Stored {
+    /// Kept.
+    New,
+    /// Known already.
+    Duplicate,
+    /// No room: must not be acknowledged.
+    NoRoom,
+}
+
+/// What the application takes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Taken {
+    pub(super) sequence: Sequence,
+    pub(super) position: u32,
+    pub(super) len: u32,
+    pub(super) redelivered: bool,
+    /// Settled by being taken; `true` if the peer must be told with a packet that asks for an acknowledgement.
+    pub(super) settled: Option<bool>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct InChannel<S: Storage> {
+    entries: S::Entries<InEntry>,
+    bytes: ByteRing<S::Bytes>,
+    /// Settled numbers above `base`, sorted.
+    done: S::Ranges<Range>,
+    mode: Mode,
+    pub(super) settle: Settle,
+    /// Everything before is done.
+    pub(super) base: Sequence,
+    /// Ordered: the next to hand out. Latest: one after the newest settled.
+    deliver: Sequence,
+    /// Others: the ready ones in order of arrival.
+    ready_head: Sequence,
+    ready_tail: Sequence,
+    ready_count: u32,
+    /// Payload bytes held.
+    pub(super) held: u32,
+    /// What is settled has changed since a packet that carried it was acknowledged.
+    pub(super) is_unconfirmed: bool,
+    /// The packet number that was next when it last changed.
+    pub(super) changed_at: Sequence,
+}
+
+impl<S: Storage> InChannel<S> {
+    pub(super) fn new(mode: Mode, settle: Settle, base: Sequence) -> Self {
+        InChannel {
+            entries: Default::default(),
+            bytes: Default::default(),
+            done: Default::default(),
+            mode,
+            settle,
+            base,
+            deliver: base,
+            ready_head: base,
+            ready_tail: base,
+            ready_count: 0,
+            held: 0,
+            is_unconfirmed: false,
+            changed_at: Sequence(0),
+        }
+    }
+
+    pub(super) fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// One after the highest number seen, from which truncated numbers are restored.
+    pub(super) fn reference(&self) -> Sequence {
+        self.base.plus(self.entries.len() as u32)
+    }
+
+    /// The settled ranges above `base`.
+    pub(super) fn done_ranges(&self) -> &[Range] {
+        self.done.as_slice()
+    }
+
+    fn at(&self, n: Sequence) -> Option<&InEntry> {
+        self.entries.at(n.since(self.base) as usize)
+    }
+
+    fn at_mut(&mut self, n: Sequence) -> Option<&mut InEntry> {
+        self.entries.at_mut(n.since(self.base) as usize)
+    }
+
+    /// Makes entries up to `n` exist. `false` if `n` is beyond the window.
+    fn reach(&mut self, n: Sequence, window: u32) -> bool {
+        let index = n.since(self.base);
+        if index >= window {
+            return false;
+        }
+        while self.entries.len() <= index as usize {
+            let e = InEntry { stage: Stage::Missing, redelivered: false, epoch: 0, position: 0, len: 0, link: 0 };
+            if !self.entries.push_back(e) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Stores an arrival, while at most `limit` bytes are used.
+    pub(super) fn store(&mut self, a: &Arrival<'_>, window: u32, limit: u32, epoch: u16) -> Stored {
+        let n = a.sequence;
+        if n.precedes(self.base) {
+            return Stored::Duplicate;
+        }
+        if self.mode == Mode::Latest && !self.make_way_for(n) {
+            return Stored::Duplicate;
+        }
+        if !self.reach(n, window) {
+            return Stored::NoRoom;
+        }
+        let Some(e) = self.at(n) else { return Stored::NoRoom };
+        let (stage, position, len) = (e.stage, e.position, e.len);
+        if !matches!(stage, Stage::Missing | Stage::Partial) {
+            return Stored::Duplicate;
+        }
+        let whole = a.payload.len() as u32 == a.total;
+        if !whole && !S::FRAGMENTATION {
+            return Stored::NoRoom;
+        }
+        let position = if stage == Stage::Partial {
+            if len != a.total {
+                return Stored::NoRoom;
+            }
+            position
+        } else {
+            let size = a.total + if whole { 0 } else { bitmap_len(a.total) };
+            let Some(p) = self.bytes.allocate(size, limit) else { return Stored::NoRoom };
+            if !whole {
+                self.bytes.slice_mut(p.wrapping_add(a.total), bitmap_len(a.total)).fill(0);
+            }
+            self.held += a.total;
+            p
+        };
+        self.bytes.slice_mut(position.wrapping_add(a.offset), a.payload.len() as u32).copy_from_slice(a.payload);
+        let added = if whole { 0 } else { self.mark_granules(position.wrapping_add(a.total), a) };
+        let Some(e) = self.at_mut(n) else { return Stored::NoRoom };
+        e.position = position;
+        e.len = a.total;
+        e.redelivered |= a.redelivered;
+        let granules = if stage == Stage::Partial { e.link + added } else { added };
+        e.link = granules;
+        if !whole && granules < a.total.div_ceil(GRANULE) {
+            e.stage = Stage::Partial;
+            return if added == 0 { Stored::Duplicate } else { Stored::New };
+        }
+        e.stage = Stage::Ready;
+        e.epoch = epoch;
+        self.on_ready(n);
+        Stored::New
+    }
+
+    /// Notes the granules of a fragment as there; returns how many are new.
+    fn mark_granules(&mut self, bitmap: u32, a: &Arrival<'_>) -> u32 {
+        let bits = self.bytes.slice_mut(bitmap, bitmap_len(a.total));
+        let mut added = 0;
+        for g in a.offset / GRANULE..(a.offset + a.payload.len() as u32).div_ceil(GRANULE) {
+            if let Some(b) = bits.get_mut((g / 8) as usize) {
+                let bit = 1u8 << (g % 8);
+                added += u32::from(*b & bit == 0);
+                *b |= bit;
+            }
+        }
+        added
+    }
+
+    fn on_ready(&mut self, n: Sequence) {
+        if self.mode == Mode::Ordered {
+            return;
+        }
+        let (count, tail) = (self.ready_count, self.ready_tail);
+        if count == 0 {
+            self.ready_head = n;
+        } else if let Some(t) = self.at_mut(tail) {
+            t.link = n.0;
+        }
+        self.ready_tail = n;
+        self.ready_count += 1;
+    }
+
+    /// `Latest`: `n` replaces whatever is held, unless that is newer.
+    fn make_way_for(&mut self, n: Sequence) -> bool {
+        if n.since(self.base) > i32::MAX as u32 {
+            return false;
+        }
+        let newest = self.entries.len() as u32;
+        let index = n.since(self.base);
+        if newest > 0 && index + 1 < newest {
+            return false;
+        }
+        if newest > 0 && index + 1 == newest {
+            // The same number again: a duplicate, or another fragment.
+            return true;
+        }
+        // Older values go. Taken ones stay until they, or newer ones, are settled.
+        for i in 0..newest {
+            let Some(e) = self.entries.at_mut(i as usize) else { break };
+            let (stage, position, len) = (e.stage, e.position, e.len);
+            if stage == Stage::Taken {
+                continue;
+            }
+            e.stage = Stage::Done;
+            if matches!(stage, Stage::Ready | Stage::Partial) {
+                self.held -= len;
+                self.bytes.free(position);
+            }
+        }
+        self.pop_done();
+        self.ready_count = 0;
+        if self.entries.is_empty() {
+            self.base = n;
+        }
+        true
+    }
+
+    /// The sender says that `count` messages from `first` on will not come.
+    pub(super) fn on_skip(&mut self, first: Sequence, count: u32, window: u32) -> bool {
+        for i in 0..count.min(window) {
+            let n = first.plus(i);
+            if n.precedes(self.base) {
+                continue;
+            }
+            if !self.reach(n, window) {
+                return false;
+            }
+            let Some(e) = self.at_mut(n) else { return false };
+            let (stage, position, len) = (e.stage, e.position, e.len);
+            if matches!(stage, Stage::Missing | Stage::Partial) {
+                if stage == Stage::Partial {
+                    self.bytes.free(position);
+                    self.held -= len;
+                }
+                self.set_done(n);
+            }
+        }
+        self.pass_done();
+        true
+    }
+
+    /// Ordered: nothing waits for what was skipped.
+    fn pass_done(&mut self) {
+        if self.mode != Mode::Ordered {
+            return;
+        }
+        if self.deliver.precedes(self.base) {
+            self.deliver = self.base;
+        }
+        while self.at(self.deliver).is_some_and(|e| e.stage == Stage::Done) {
+            self.deliver = self.deliver.plus(1);
+        }
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        match self.mode {
+            Mode::Ordered => self.at(self.deliver).is_some_and(|e| e.stage == Stage::Ready),
+            _ => self.ready_count > 0,
+        }
+    }
+
+    /// Hands out the next message. Its payload stays until [`release`](Self::release).
+    pub(super) fn take(&mut self, epoch: u16) -> Option<Taken> {
+        let n = if self.mode == Mode::Ordered { self.deliver } else { self.ready_head };
+        if !self.is_ready() {
+            return None;
+        }
+        let e = self.at_mut(n)?;
+        let taken = Taken { sequence: n, position: e.position, len: e.len, redelivered: e.redelivered, settled: None };
+        let (link, entry_epoch) = (e.link, e.epoch);
+        e.stage = Stage::Taken;
+        self.held -= taken.len;
+        if self.mode == Mode::Ordered {
+            self.deliver = n.plus(1);
+        } else {
+            self.ready_head = Sequence(link);
+            self.ready_count -= 1;
+        }
+        if self.settle == Settle::Explicit {
+            return Some(taken);
+        }
+        self.set_done(n);
+        self.pass_done();
+        Some(Taken { settled: Some(entry_epoch != epoch), ..taken })
+    }
+
+    /// Frees the payload of a message that was handed out.
+    pub(super) fn release(&mut self, position: u32) {
+        self.bytes.free(position);
+    }
+
+    pub(super) fn payload(&self, position: u32, len: u32) -> &[u8] {
+        self.bytes.slice(position, len)
+    }
+
+    /// The application settles `n`. `None` if it is not waiting for that; otherwise whether the peer must be told with
+    /// a packet that asks for an acknowledgement.
+    pub(super) fn settle(&mut self, n: Sequence, epoch: u16) -> Option<bool> {
+        if n.precedes(self.base) {
+            return None;
+        }
+        let e = self.at_mut(n)?;
+        if e.stage != Stage::Taken {
+            return None;
+        }
+        let entry_epoch = e.epoch;
+        self.set_done(n);
+        self.pass_done();
+        Some(entry_epoch != epoch)
+    }
+
+    /// Marks `n` done and moves `base` over what is done.
+    fn set_done(&mut self, n: Sequence) {
+        let Some(e) = self.at_mut(n) else { return };
+        e.stage = Stage::Done;
+        self.is_unconfirmed = true;
+        if self.mode == Mode::Latest {
+            // Everything older is settled with it.
+            self.deliver = n.plus(1);
+            while self.base != n.plus(1) {
+                if self.entries.pop_front().is_none() {
+                    break;
+                }
+                self.base = self.base.plus(1);
+            }
+            return;
+        }
+        if n != self.base {
+            insert(&mut self.done, n);
+            return;
+        }
+        self.pop_done();
+        while self.done.as_slice().first().is_some_and(|r| r.last.precedes(self.base)) {
+            self.done.remove(0);
+        }
+    }
+
+    fn pop_done(&mut self) {
+        while self.entries.at(0).is_some_and(|e| e.stage == Stage::Done) {
+            self.entries.pop_front();
+            self.base = self.base.plus(1);
+        }
+    }
+
+    /// The first number that is not settled: what a settled frame says. (On a `Latest` channel, `base` also passes what
+    /// was replaced, and that is not settled.)
+    pub(super) fn settled_to(&self) -> Sequence {
+        if self.mode == Mode::Latest { self.deliver } else { self.base }
+    }
+
+    /// The peer's numbering starts anew at `base`.
+    pub(super) fn restart(&mut self, mode: Mode, base: Sequence) {
+        self.entries.clear();
+        self.bytes.clear();
+        self.done.clear();
+        self.mode = mode;
+        self.base = base;
+        self.deliver = base;
+        self.ready_count = 0;
+        self.held = 0;
+        self.is_unconfirmed = false;
+    }
+}
+
+/// Adds `n` to sorted ranges. When they are full it is left out: the sender hears of it when `base` has passed it.
+fn insert<L: List<Range>>(ranges: &mut L, n: Sequence) {
+    let s = ranges.as_mut_slice();
+    let mut i = s.len();
+    while i > 0 && n.precedes(s[i - 1].first) {
+        i -= 1;
+    }
+    // `i` is the first range that begins after `n`.
+    let joins_next = i < s.len() && s[i].first == n.plus(1);
+    if i > 0 && s[i - 1].last.plus(1) == n {
+        s[i - 1].last = n;
+        if joins_next {
+            s[i - 1].last = s[i].last;
+            ranges.remove(i);
+        }
+    } else if joins_next {
+        s[i].first = n;
+    } else {
+        ranges.insert(i, Range { first: n, last: n });
+    }
+}
+
+const fn bitmap_len(len: u32) -> u32 {
+    len.div_ceil(GRANULE * 8)
+}

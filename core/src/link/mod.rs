@@ -1,0 +1,541 @@
+//! One association with one peer.
+//!
+//! One message, by file: [`Link::send`] puts it into its channel's `outbox`; `transmit` packs it into a packet, by
+//! [`crate::wire`], and notes in `sent` what the packet carries; at the other side `receive` takes the packet apart and
+//! puts the message into the channel's `inbox`; [`Link::recv`] hands it out and settles it; the settlement travels back,
+//! and `outbox` reports the outcome. `recovery` finds out what was lost; `handshake` opens associations and notices
+//! restarts; `acks` decides what to acknowledge when; `pacer` and [`crate::congestion`] how fast to send; `timers` when to
+//! be called next.
+
+mod acks;
+mod handshake;
+mod inbox;
+mod outbox;
+mod pacer;
+mod receive;
+mod recovery;
+mod sent;
+mod timers;
+mod transmit;
+
+use acks::Acks;
+use handshake::{Peer, Reply};
+use inbox::InChannel;
+use outbox::{OutChannel, Outcome};
+use pacer::Pacer;
+use recovery::Recovery;
+use sent::{FRAGMENTED_MAX, SentFrame, SentPacket};
+
+use crate::config::{CHANNELS_MAX, Channel, Config, Medium, Mode, Settle};
+use crate::congestion::Controller;
+use crate::error::{SendError, UnknownDelivery};
+use crate::event::{CloseReason, Delivery, DeliveryId, Event, FailReason, MessageId};
+use crate::logging::debug;
+use crate::sequence::Sequence;
+use crate::stats::Stats;
+use crate::storage::{Ring, Slots, Storage};
+use crate::time::Instant;
+use crate::wire::LinkId;
+
+/// What became of a datagram that was handed to a link.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Receipt {
+    /// It belongs to this link's association, and its check (where there is one) was right: where it came from is where
+    /// the peer is.
+    Accepted,
+    /// It was of no use, and counted. Nothing follows from it.
+    Dropped,
+}
+
+/// How far the link is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    /// Waits for a hello.
+    Idle,
+    /// Says hello, or talks.
+    Open,
+    /// Ended.
+    Closed,
+}
+
+/// A message's deadline.
+#[derive(Clone, Copy, Debug)]
+struct Deadline {
+    at: Instant,
+    channel: u8,
+    sequence: Sequence,
+}
+
+/// One association with one peer. See the [crate's front page](crate) for how to drive it.
+#[derive(Clone, Debug)]
+pub struct Link<S: Storage, C: Controller> {
+    config: Config,
+    phase: Phase,
+    /// The latest time that was passed in.
+    now: Instant,
+    /// State of the generator of link ids.
+    random: u64,
+    /// Names this link's life: drawn at `new`.
+    incarnation: u64,
+    local_id: LinkId,
+    /// Replaces `local_id` when the peer restarts.
+    next_local_id: LinkId,
+    peer: Peer,
+    /// Counts associations; deliveries carry it.
+    generation: u32,
+    retired: [u64; handshake::RETIRED_MAX],
+    reply: Option<Reply>,
+    /// Bytes that may be sent before the peer has shown that it receives what we send.
+    budget: Option<u32>,
+    cookie: handshake::Cookie,
+    last_hello_at: Option<Instant>,
+
+    out: S::Channels<OutChannel<S>>,
+    inn: S::Channels<InChannel<S>>,
+    deadlines: S::Deadlines<Deadline>,
+    /// The payload lent out by `recv`, to be freed.
+    lent: Option<(u8, u32)>,
+    /// The channels that were served last, when sending and when receiving.
+    last_out: u8,
+    last_in: u8,
+
+    packets: S::Packets<SentPacket<C::Stamp>>,
+    frames: S::Frames<SentFrame>,
+    recovery: Recovery,
+    pacer: Pacer,
+    congestion: C,
+    acks: Acks<S>,
+
+    due: Due,
+    is_draining: bool,
+    is_close_sent: bool,
+    close_code: u8,
+    /// Acknowledgements sent since one with settlements asked to be acknowledged.
+    settle_rides: u8,
+    /// Since when something that asks for an acknowledgement is out and nothing was heard.
+    unheard_since: Option<Instant>,
+    last_sent_at: Instant,
+    last_heard_at: Instant,
+
+    is_connected: bool,
+    connected_event: bool,
+    restarted_event: bool,
+    closed_event: Option<CloseReason>,
+    stats: Stats,
+}
+
+/// What must go out as soon as possible.
+#[derive(Clone, Copy, Debug, Default)]
+struct Due {
+    hello: bool,
+    ping: bool,
+    credit: bool,
+    close: bool,
+    /// A settlement that no pending acknowledgement covers.
+    settled: bool,
+    /// The peer reports ranges that are of no interest any more.
+    floor: bool,
+    /// Packets to send whatever the window says.
+    probes: u8,
+}
+
+/// The next number of a splitmix64 sequence: spreads the seed over link ids and incarnations. Not secret.
+fn next_random(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut z = *state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+impl<S: Storage, C: Controller> Link<S, C> {
+    /// A link that waits for a hello; see [`connect`](Self::connect).
+    ///
+    /// `seed` names this incarnation: it must differ at every boot (a hardware random number, or a counter that
+    /// survives power loss), or else the peer takes the new incarnation for the old one and drops its messages as
+    /// duplicates. Over UDP it should be unpredictable.
+    pub fn new(config: &Config, mut congestion: C, seed: u64) -> Self {
+        let mut random = seed;
+        let incarnation = next_random(&mut random).max(1);
+        let id_len = config.link_id_len;
+        let local_id = LinkId::from_value(next_random(&mut random), id_len);
+        let mut config = config.clone();
+        config.datagram_max = config.datagram_max.clamp(48, 65_527);
+        config.message_max = config.message_max.min(Self::message_limit());
+        config.receive_window = config.receive_window.min(S::MESSAGES_MAX as u32);
+        // Out-of-order arrivals leave holes: a quarter is kept for them.
+        config.receive_buffer = config.receive_buffer.min((S::BYTES_MAX - S::BYTES_MAX / 4) as u32);
+        congestion.on_datagram_max(config.datagram_max as u32);
+        let mut link = Link {
+            phase: Phase::Idle,
+            now: Instant::ZERO,
+            random,
+            incarnation,
+            local_id,
+            next_local_id: local_id,
+            peer: Peer::none(&config),
+            generation: 0,
+            retired: [0; handshake::RETIRED_MAX],
+            reply: None,
+            budget: None,
+            cookie: Default::default(),
+            last_hello_at: None,
+            out: Default::default(),
+            inn: Default::default(),
+            deadlines: Default::default(),
+            lent: None,
+            last_out: 0,
+            last_in: 0,
+            packets: Default::default(),
+            frames: Default::default(),
+            recovery: Recovery::new(&config),
+            pacer: Pacer::new(),
+            congestion,
+            acks: Acks::new(crate::time::micros_u32(config.ack_delay)),
+            due: Due::default(),
+            is_draining: false,
+            is_close_sent: false,
+            close_code: receive::CLOSE_DRAINED,
+            settle_rides: 0,
+            unheard_since: None,
+            last_sent_at: Instant::ZERO,
+            last_heard_at: Instant::ZERO,
+            is_connected: false,
+            connected_event: false,
+            restarted_event: false,
+            closed_event: None,
+            stats: Stats::default(),
+            config,
+        };
+        link.draw_next_id();
+        link
+    }
+
+    /// The longest message that the storage can hold and fragment.
+    fn message_limit() -> u32 {
+        let fragmented = if S::FRAGMENTATION { FRAGMENTED_MAX } else { 65_527 };
+        fragmented.min((S::BYTES_MAX / 2) as u32)
+    }
+
+    /// Starts numbering from `message` and `packet` instead of 0. For tests of wrap-around; call before anything else.
+    #[doc(hidden)]
+    pub fn start_numbers_at(&mut self, message: u32, packet: u32) {
+        for c in 0..self.out.len_max() {
+            let config = self.config.channels[c];
+            self.out.ensure(c, |_| OutChannel::new(config, Sequence(message)));
+        }
+        self.recovery.start_at(Sequence(packet));
+    }
+
+    /// Opens the association actively, instead of waiting for the peer to do so. Both sides may. Does nothing on a link
+    /// that is open or closed.
+    pub fn connect(&mut self, now: Instant) {
+        self.tick(now);
+        if self.phase == Phase::Idle {
+            self.phase = Phase::Open;
+            self.due.hello = true;
+        }
+    }
+
+    /// Takes a message into the outbox of `channel`. It may be sent before the link is connected.
+    ///
+    /// It will have exactly one outcome, by [`poll_event`](Self::poll_event). `Ok` does not say that it was sent.
+    ///
+    /// # Errors
+    ///
+    /// Nothing was taken. [`SendError::Full`]: try again after the next outcome. [`SendError::TooLarge`]: never on this
+    /// link. [`SendError::NoSuchChannel`]: the storage has fewer channels. [`SendError::Closed`].
+    pub fn send(&mut self, now: Instant, channel: Channel, payload: &[u8]) -> Result<MessageId, SendError> {
+        self.enqueue(now, channel, payload, None)
+    }
+
+    /// The same with a deadline: if the message is not settled by then, its outcome is [`Event::Expired`], and nothing
+    /// waits for it any more. A deadline that has passed expires it at the next [`handle_timeout`](Self::handle_timeout).
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send); [`SendError::NoSuchChannel`] also if the storage has no deadlines.
+    pub fn send_before(
+        &mut self,
+        now: Instant,
+        channel: Channel,
+        payload: &[u8],
+        deadline: Instant,
+    ) -> Result<MessageId, SendError> {
+        if !S::DEADLINES {
+            return Err(SendError::NoSuchChannel);
+        }
+        self.enqueue(now, channel, payload, Some(deadline))
+    }
+
+    fn enqueue(
+        &mut self,
+        now: Instant,
+        channel: Channel,
+        payload: &[u8],
+        deadline: Option<Instant>,
+    ) -> Result<MessageId, SendError> {
+        self.tick(now);
+        if self.phase == Phase::Closed || self.is_draining {
+            return Err(SendError::Closed);
+        }
+        let max = self.config.message_max.min(self.peer.message_max).min(self.unfragmented_max());
+        if payload.len() as u64 > max as u64 {
+            return Err(SendError::TooLarge { max });
+        }
+        if deadline.is_some() && !self.has_deadline_room() {
+            return Err(SendError::Full);
+        }
+        let (c, limit) = (channel.0 as usize, self.config.send_buffer);
+        if !self.peer.has_channel(c) {
+            return Err(SendError::NoSuchChannel);
+        }
+        let configs = &self.config.channels;
+        let out = self
+            .out
+            .ensure(c, |i| OutChannel::new(configs[i % CHANNELS_MAX], Sequence(0)))
+            .ok_or(SendError::NoSuchChannel)?;
+        let sequence = out.push(payload, limit, deadline.is_some()).ok_or(SendError::Full)?;
+        self.stats.messages_sent = self.stats.messages_sent.wrapping_add(1);
+        if let Some(at) = deadline {
+            self.insert_deadline(Deadline { at: timers::tick(at), channel: channel.0, sequence });
+        }
+        Ok(MessageId { channel, sequence: sequence.0 })
+    }
+
+    /// Without fragmentation a message must fit a packet: header with link id and number, acknowledgement and
+    /// settlement, frame head, check.
+    fn unfragmented_max(&self) -> u32 {
+        if S::FRAGMENTATION {
+            return u32::MAX;
+        }
+        self.peer.datagram_max.saturating_sub(transmit::OVERHEAD_MAX + self.hello_len_max())
+    }
+
+    /// The next received message, if there is one: lower channels are not preferred, channels take turns.
+    ///
+    /// On a channel with [`Settle::OnTake`] taking it settles it. Poll for datagrams afterwards: the settlement goes out.
+    pub fn recv(&mut self, now: Instant) -> Option<Delivery<'_>> {
+        self.tick(now);
+        self.release_lent();
+        let epoch = self.acks.epoch;
+        let channels = self.inn.as_mut_slice();
+        let count = channels.len();
+        let start = self.last_in as usize + 1;
+        let c = (0..count).map(|i| (start + i) % count).find(|&c| channels[c].is_ready())?;
+        let taken = channels[c].take(epoch)?;
+        self.last_in = c as u8;
+        self.lent = Some((c as u8, taken.position));
+        if let Some(eliciting) = taken.settled {
+            self.on_settled_here(c, eliciting);
+        }
+        self.stats.messages_received = self.stats.messages_received.wrapping_add(1);
+        let id =
+            DeliveryId { channel: Channel(c as u8), sequence: taken.sequence.0, generation: self.generation };
+        let payload = self.inn.as_slice()[c].payload(taken.position, taken.len);
+        Some(Delivery { id, payload, redelivered: taken.redelivered })
+    }
+
+    /// Whether [`recv`](Self::recv) would give something.
+    pub fn has_delivery(&self) -> bool {
+        self.inn.as_slice().iter().any(InChannel::is_ready)
+    }
+
+    /// Settles a message that was taken on a channel with [`Settle::Explicit`]: its sender may forget it.
+    ///
+    /// # Errors
+    ///
+    /// [`UnknownDelivery`]: it was settled before, or its sender has restarted since and will send what it still holds
+    /// again under other names.
+    pub fn settle(&mut self, now: Instant, id: DeliveryId) -> Result<(), UnknownDelivery> {
+        self.tick(now);
+        if id.generation != self.generation {
+            return Err(UnknownDelivery);
+        }
+        let epoch = self.acks.epoch;
+        let c = id.channel.0 as usize;
+        let channel = self.inn.as_mut_slice().get_mut(c).ok_or(UnknownDelivery)?;
+        let eliciting = channel.settle(Sequence(id.sequence), epoch).ok_or(UnknownDelivery)?;
+        self.on_settled_here(c, eliciting);
+        Ok(())
+    }
+
+    fn on_settled_here(&mut self, c: usize, eliciting: bool) {
+        self.due.settled |= eliciting;
+        self.inn.as_mut_slice()[c].changed_at = self.recovery.next;
+    }
+
+    fn release_lent(&mut self) {
+        if let Some((c, position)) = self.lent.take()
+            && let Some(channel) = self.inn.as_mut_slice().get_mut(c as usize)
+        {
+            channel.release(position);
+        }
+    }
+
+    /// What happened since the last call, one event at a time. Must be drained: an outcome keeps its place in the outbox
+    /// until it is taken.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        if core::mem::take(&mut self.connected_event) {
+            return Some(Event::Connected);
+        }
+        if core::mem::take(&mut self.restarted_event) {
+            return Some(Event::PeerRestarted);
+        }
+        for (c, out) in self.out.as_mut_slice().iter_mut().enumerate() {
+            if let Some((n, outcome)) = out.pop_outcome() {
+                let id = MessageId { channel: Channel(c as u8), sequence: n.0 };
+                return Some(match outcome {
+                    Outcome::Settled => Event::Settled(id),
+                    Outcome::Expired => Event::Expired(id),
+                    Outcome::Failed(reason) => Event::Failed(id, reason),
+                });
+            }
+        }
+        self.closed_event.take().map(Event::Closed)
+    }
+
+    /// Whether [`poll_event`](Self::poll_event) would give something.
+    pub fn has_event(&self) -> bool {
+        self.connected_event
+            || self.restarted_event
+            || self.closed_event.is_some()
+            || self.out.as_slice().iter().any(OutChannel::has_outcome)
+    }
+
+    /// Ends the link in order: no more messages are accepted, what was accepted is delivered and settled, then the peer
+    /// is told, then [`Event::Closed`] with [`CloseReason::Drained`] comes. Without a peer that answers this never ends:
+    /// see [`Config::give_up`], or [`abort`](Self::abort).
+    pub fn close(&mut self, now: Instant) {
+        self.tick(now);
+        self.is_draining = true;
+        if self.phase == Phase::Idle {
+            self.end(CloseReason::Drained, FailReason::Closed);
+        }
+        self.check_drained();
+    }
+
+    /// Ends the link at once: what is not settled fails, the peer is told once.
+    pub fn abort(&mut self, now: Instant) {
+        self.tick(now);
+        if self.phase == Phase::Closed {
+            return;
+        }
+        let tell = self.is_connected;
+        self.end(CloseReason::Aborted, FailReason::Closed);
+        self.due.close = tell;
+        self.close_code = receive::CLOSE_ABORTED;
+    }
+
+    /// If everything that was accepted before `close` is settled, the peer is to be told.
+    fn check_drained(&mut self) {
+        if self.is_draining
+            && self.phase == Phase::Open
+            && !self.is_close_sent
+            && self.out.as_slice().iter().all(OutChannel::is_drained)
+        {
+            self.due.close = true;
+        }
+    }
+
+    /// The link ends: everything open fails.
+    fn end(&mut self, reason: CloseReason, fail: FailReason) {
+        if self.phase == Phase::Closed {
+            return;
+        }
+        debug!("link closed");
+        self.phase = Phase::Closed;
+        self.closed_event = Some(reason);
+        let mut failed = 0;
+        for out in self.out.as_mut_slice() {
+            failed += out.fail_all(fail);
+        }
+        self.stats.messages_failed = self.stats.messages_failed.wrapping_add(failed);
+        self.forget_sent();
+        self.deadlines.clear();
+        self.due = Due::default();
+        self.reply = None;
+    }
+
+    /// Whether the handshake is complete, and the link not closed.
+    pub fn is_connected(&self) -> bool {
+        self.is_connected && self.phase == Phase::Open
+    }
+
+    /// Whether the link has ended. It may still have to answer the peer: keep driving it for a few round trips.
+    pub fn is_closed(&self) -> bool {
+        self.phase == Phase::Closed
+    }
+
+    /// Whether everything that was accepted is settled, expired or failed.
+    pub fn is_drained(&self) -> bool {
+        self.out.as_slice().iter().all(OutChannel::is_drained)
+    }
+
+    /// The ids by which packets for this link are recognised: the one in use, and the one that replaces it when the peer
+    /// restarts. They may change with every datagram taken in.
+    pub fn local_link_ids(&self) -> [LinkId; 2] {
+        [self.local_id, self.next_local_id]
+    }
+
+    /// The id in use; see [`local_link_ids`](Self::local_link_ids).
+    pub fn local_link_id(&self) -> LinkId {
+        self.local_id
+    }
+
+    /// Names this life of this side. The peer sees it in every hello.
+    pub fn incarnation(&self) -> u64 {
+        self.incarnation
+    }
+
+    /// The incarnation of the peer, 0 before it was heard.
+    pub fn peer_incarnation(&self) -> u64 {
+        self.peer.incarnation
+    }
+
+    /// Counters and current values.
+    pub fn stats(&self) -> Stats {
+        let mut s = self.stats;
+        if self.recovery.rtt.is_sampled() {
+            s.srtt_micros = self.recovery.rtt.smoothed();
+            s.min_rtt_micros = self.recovery.rtt.min();
+        }
+        s.in_flight = self.recovery.in_flight;
+        s.congestion_window = self.congestion.window();
+        s.pacing_rate = self.congestion.pacing_rate();
+        s
+    }
+
+    /// The congestion controller.
+    pub fn congestion(&self) -> &C {
+        &self.congestion
+    }
+
+    /// Changes how many unsettled payload bytes the peer may have outstanding, within the storage's limit.
+    pub fn set_receive_buffer(&mut self, bytes: u32) {
+        let bytes = bytes.min((S::BYTES_MAX - S::BYTES_MAX / 4) as u32);
+        if bytes != self.config.receive_buffer {
+            self.config.receive_buffer = bytes;
+            self.due.credit = self.is_connected;
+        }
+    }
+
+    fn has_check(&self) -> bool {
+        matches!(self.config.medium, Medium::Datagram { .. }) && !self.peer.no_check
+    }
+
+    fn mode_of(&self, c: usize) -> Mode {
+        self.peer.mode(c)
+    }
+
+    fn settle_of(&self, c: usize) -> Settle {
+        self.config.channels[c % CHANNELS_MAX].settle
+    }
+
+    /// Time never goes back.
+    fn tick(&mut self, now: Instant) -> Instant {
+        self.now = self.now.max(now);
+        self.now
+    }
+}

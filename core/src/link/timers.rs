@@ -1,0 +1,152 @@
+//! When the link needs to be called, and what it does then.
+//!
+//! Every deadline is a multiple of [`TICK`], so that a driver that looks in every tick does the same things at the same
+//! times as one that waits for the deadlines.
+
+use super::outbox::Outcome;
+use super::{Deadline, Link, Phase};
+use crate::congestion::Controller;
+use crate::event::{CloseReason, FailReason};
+use crate::logging::debug;
+use crate::storage::{Ring, Slots, Storage};
+use crate::time::{Instant, micros_u32};
+
+/// The grain of all deadlines in microseconds. Chosen: half of the shortest useful round trip through a kernel, and ten
+/// times finer than most timers.
+pub(super) const TICK: u64 = 100;
+
+/// The first multiple of [`TICK`] not before `at`.
+pub(super) fn tick(at: Instant) -> Instant {
+    Instant::from_micros(at.as_micros().div_ceil(TICK).saturating_mul(TICK))
+}
+
+impl<S: Storage, C: Controller> Link<S, C> {
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called (followed by `poll_transmit`), if nothing else
+    /// happens before. `None`: not at all. May change with every call that takes `&mut self`.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let mut at = if self.phase == Phase::Open { self.acks.timeout() } else { None };
+        let mut consider = |t: Option<Instant>| {
+            if let Some(t) = t {
+                at = Some(at.map_or(t, |a: Instant| a.min(t)));
+            }
+        };
+        consider(self.recovery.timeout(self.peer.ack_delay, self.line_micros()));
+        if self.phase == Phase::Open {
+            consider(self.pacing_timeout());
+            consider(self.repetition_timeout());
+            consider(self.keep_alive_at());
+            consider(self.give_up_at());
+            consider(self.deadlines.at(0).map(|d| d.at));
+        }
+        at
+    }
+
+    /// Does what time demands: declares losses, probes, expires messages. Call it when
+    /// [`poll_timeout`](Self::poll_timeout) says; calling it earlier changes nothing.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let now = self.tick(now);
+        self.on_recovery_timeout(now);
+        if self.phase != Phase::Open {
+            return;
+        }
+        self.expire(now);
+        if self.keep_alive_at().is_some_and(|t| t <= now) {
+            self.due.ping = true;
+        }
+        if self.give_up_at().is_some_and(|t| t <= now) {
+            debug!("nothing heard: giving up");
+            self.end(CloseReason::Unreachable, FailReason::Unreachable);
+        }
+    }
+
+    fn keep_alive_at(&self) -> Option<Instant> {
+        let period = self.config.keep_alive?;
+        // While something is out, probes do the work.
+        if !self.is_connected || self.recovery.open_count > 0 || self.due.ping {
+            return None;
+        }
+        Some(tick(self.last_sent_at.plus_micros(micros_u32(period).max(1000))))
+    }
+
+    fn give_up_at(&self) -> Option<Instant> {
+        let limit = self.config.give_up?;
+        Some(tick(self.unheard_since?.plus_micros(micros_u32(limit))))
+    }
+
+    // ---- deadlines of messages
+
+    /// Whether one more deadline fits; drops those of finished messages when it does not.
+    pub(super) fn has_deadline_room(&mut self) -> bool {
+        if self.deadlines.len() < self.deadlines.len_max() {
+            return true;
+        }
+        for _ in 0..self.deadlines.len() {
+            let Some(d) = self.deadlines.pop_front() else { break };
+            if self.is_live(&d) {
+                self.deadlines.push_back(d);
+            }
+        }
+        self.deadlines.len() < self.deadlines.len_max()
+    }
+
+    fn is_live(&self, d: &Deadline) -> bool {
+        self.out.as_slice().get(d.channel as usize).is_some_and(|o| o.has_deadline(d.sequence))
+    }
+
+    /// Inserts in order of time. Walks over later deadlines only: with one time-to-live for all messages, none.
+    pub(super) fn insert_deadline(&mut self, d: Deadline) {
+        if !self.deadlines.push_back(d) {
+            return;
+        }
+        let mut i = self.deadlines.len() - 1;
+        while i > 0 {
+            let Some(&before) = self.deadlines.at(i - 1) else { return };
+            if before.at <= d.at {
+                return;
+            }
+            if let Some(x) = self.deadlines.at_mut(i) {
+                *x = before;
+            }
+            if let Some(x) = self.deadlines.at_mut(i - 1) {
+                *x = d;
+            }
+            i -= 1;
+        }
+    }
+
+    fn expire(&mut self, now: Instant) {
+        if !S::DEADLINES {
+            return;
+        }
+        let mut count = 0;
+        while let Some(d) = self.deadlines.at(0).copied() {
+            // A deadline of a finished message goes early, so that nobody is woken for it.
+            let live = self.is_live(&d);
+            if live && d.at > now {
+                break;
+            }
+            self.deadlines.pop_front();
+            if live && let Some(out) = self.out.as_mut_slice().get_mut(d.channel as usize) {
+                count += u32::from(out.withdraw(d.sequence, Outcome::Expired));
+            }
+        }
+        if count > 0 {
+            debug!("{} messages expired", count);
+            self.stats.messages_expired = self.stats.messages_expired.wrapping_add(count);
+            self.check_drained();
+        }
+    }
+
+    /// Deadlines of messages that were settled meanwhile need no wake-up.
+    pub(super) fn drop_stale_deadlines(&mut self) {
+        if !S::DEADLINES {
+            return;
+        }
+        while let Some(d) = self.deadlines.at(0).copied() {
+            if self.is_live(&d) {
+                return;
+            }
+            self.deadlines.pop_front();
+        }
+    }
+}

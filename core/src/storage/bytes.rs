@@ -1,0 +1,182 @@
+//! Payload memory: a ring of contiguous blocks, allocated in order and freed in any order.
+//!
+//! Every block starts with a 4-byte header (its size, and whether it is free) and is a multiple of 4 bytes long, so a
+//! block never wraps. Positions are virtual: they count up modulo 2^32 and are taken modulo the buffer's length, a
+//! power of two, so they stay valid when the buffer grows. Space comes back when the oldest block is freed.
+
+use super::Buffer;
+
+const HEADER: u32 = 4;
+const FREE: u32 = 1 << 31;
+/// An empty buffer that is longer than this is given back.
+const KEEP: usize = 2048;
+/// The first allocation on the heap.
+const FIRST: usize = 256;
+
+/// A ring of byte blocks.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ByteRing<B: Buffer> {
+    buffer: B,
+    head: u32,
+    tail: u32,
+}
+
+impl<B: Buffer> ByteRing<B> {
+    /// Takes a block of `len` bytes while the ring would hold at most `limit` bytes, and returns its position.
+    pub(crate) fn allocate(&mut self, len: u32, limit: u32) -> Option<u32> {
+        let size = len.checked_add(HEADER + 3)? & !3;
+        if self.head == self.tail {
+            self.head = 0;
+            self.tail = 0;
+        }
+        loop {
+            let cap = self.buffer.as_slice().len() as u32;
+            let used = self.tail.wrapping_sub(self.head);
+            let to_end = if cap == 0 { 0 } else { cap - (self.tail & (cap - 1)) };
+            let skip = if to_end < size { to_end } else { 0 };
+            let need = used.checked_add(skip)?.checked_add(size)?;
+            if need <= cap {
+                if need > limit {
+                    return None;
+                }
+                if skip > 0 {
+                    self.put_header(self.tail, skip | FREE);
+                    self.tail = self.tail.wrapping_add(skip);
+                }
+                let at = self.tail;
+                self.put_header(at, size);
+                self.tail = at.wrapping_add(size);
+                return Some(at.wrapping_add(HEADER));
+            }
+            if used.checked_add(size)? > limit || !self.grow(size) {
+                return None;
+            }
+        }
+    }
+
+    fn grow(&mut self, size: u32) -> bool {
+        let cap = self.buffer.as_slice().len();
+        let mut next = if cap == 0 { FIRST } else { cap * 2 };
+        while next < size as usize {
+            next *= 2;
+        }
+        next <= self.buffer.len_max() && self.buffer.resize(next, self.head, self.tail)
+    }
+
+    fn put_header(&mut self, at: u32, value: u32) {
+        let i = self.index(at);
+        if let Some(h) = self.buffer.as_mut_slice().get_mut(i..i + 4) {
+            h.copy_from_slice(&value.to_le_bytes());
+        }
+    }
+
+    fn header(&self, at: u32) -> u32 {
+        let i = self.index(at);
+        match self.buffer.as_slice().get(i..i + 4) {
+            Some(h) => u32::from_le_bytes([h[0], h[1], h[2], h[3]]),
+            None => 0,
+        }
+    }
+
+    fn index(&self, at: u32) -> usize {
+        (at & (self.buffer.as_slice().len() as u32).wrapping_sub(1)) as usize
+    }
+
+    /// Gives the block at `position` back.
+    pub(crate) fn free(&mut self, position: u32) {
+        let at = position.wrapping_sub(HEADER);
+        let h = self.header(at);
+        debug_assert!(h & FREE == 0, "a block is freed once");
+        self.put_header(at, h | FREE);
+        while self.head != self.tail {
+            let h = self.header(self.head);
+            if h & FREE == 0 || h & !FREE == 0 {
+                return;
+            }
+            self.head = self.head.wrapping_add(h & !FREE);
+        }
+        if self.buffer.as_slice().len() > KEEP {
+            self.head = 0;
+            self.tail = 0;
+            self.buffer.resize(0, 0, 0);
+        }
+    }
+
+    /// `len` bytes from `position` on.
+    pub(crate) fn slice(&self, position: u32, len: u32) -> &[u8] {
+        let i = self.index(position);
+        self.buffer.as_slice().get(i..i + len as usize).unwrap_or(&[])
+    }
+
+    /// `len` bytes from `position` on, to change.
+    pub(crate) fn slice_mut(&mut self, position: u32, len: u32) -> &mut [u8] {
+        let i = self.index(position);
+        self.buffer.as_mut_slice().get_mut(i..i + len as usize).unwrap_or(&mut [])
+    }
+
+    /// Bytes between the oldest block in use and the end of the newest.
+    #[cfg(test)]
+    pub(crate) fn used(&self) -> u32 {
+        self.tail.wrapping_sub(self.head)
+    }
+
+    /// Frees everything.
+    pub(crate) fn clear(&mut self) {
+        self.head = 0;
+        self.tail = 0;
+        if self.buffer.as_slice().len() > KEEP {
+            self.buffer.resize(0, 0, 0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::inline::InlineBytes;
+
+    #[test]
+    fn blocks_are_contiguous_and_come_back_in_any_order() {
+        let mut r = ByteRing::<InlineBytes<64>>::default();
+        let a = r.allocate(12, 64).unwrap();
+        let b = r.allocate(12, 64).unwrap();
+        let c = r.allocate(12, 64).unwrap();
+        let d = r.allocate(12, 64).unwrap();
+        assert!(r.allocate(1, 64).is_none());
+        r.slice_mut(c, 12).copy_from_slice(b"hello world!");
+        r.free(b);
+        assert!(r.allocate(1, 64).is_none());
+        r.free(a);
+        let e = r.allocate(20, 64).unwrap();
+        assert_eq!(r.slice(c, 12), b"hello world!");
+        r.free(c);
+        r.free(d);
+        r.free(e);
+        assert_eq!(r.used(), 0);
+        assert!(r.allocate(61, 64).is_none());
+        assert!(r.allocate(60, 64).is_some());
+    }
+
+    #[cfg(feature = "alloc")]
+    #[test]
+    fn growth_keeps_positions_and_contents_across_the_wrap() {
+        let mut r = ByteRing::<crate::storage::heap::HeapBytes>::default();
+        let mut live = std::collections::VecDeque::new();
+        for i in 0..20_000u32 {
+            let len = i * 7 % 97;
+            let at = r.allocate(len, 1 << 20).unwrap();
+            r.slice_mut(at, len).fill(i as u8);
+            live.push_back((at, len, i as u8));
+            if i % 3 != 0 || live.len() > 500 {
+                let (at, len, v) = live.pop_front().unwrap();
+                assert!(r.slice(at, len).iter().all(|&x| x == v));
+                r.free(at);
+            }
+        }
+        for (at, len, v) in live {
+            assert!(r.slice(at, len).iter().all(|&x| x == v));
+            r.free(at);
+        }
+        assert_eq!(r.used(), 0);
+    }
+}

@@ -1,0 +1,17 @@
+//! Bytes to packets and frames, and back: `docs/protocol.md`, sections 3 to 7.
+//!
+//! Parsers are total: any input gives a value or [`Malformed`], never a panic, and nothing is copied. Encoding is
+//! canonical: a value has one encoding, and another one is malformed.
+
+mod ack;
+mod codec;
+mod frame;
+mod hello;
+mod packet;
+
+pub use ack::{ACK_RANGES_MAX, Ack, AckRanges};
+pub(crate) use frame::fragment_overhead;
+pub use codec::{Malformed, Reader, Writer};
+pub use frame::{Frame, Frames, GRANULE, Message, Settled};
+pub use hello::{Hello, HELLO_LEN_MIN, Pairs, Param, Params, VERSION, hello_flags, mode_from};
+pub use packet::{CHECK_LEN, LINK_ID_LEN_MAX, LinkId, Long, Short, first_byte};
