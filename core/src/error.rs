@@ -26,7 +26,9 @@ impl fmt::Display for SendError {
         match self {
             SendError::Full => f.write_str("the outbox is full: wait for an outcome, then send again"),
             SendError::TooLarge { max } => write!(f, "the message is too large: at most {max} bytes"),
-            SendError::NoSuchChannel => f.write_str("no such channel: the storage of this side or of the peer has fewer channels"),
+            SendError::NoSuchChannel => {
+                f.write_str("no such channel: the storage of this side or of the peer has fewer channels")
+            }
             SendError::Closed => f.write_str("the link is closed"),
         }
     }
@@ -41,7 +43,9 @@ pub struct UnknownDelivery;
 
 impl fmt::Display for UnknownDelivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the delivery is not waiting to be settled: settled before, or its sender restarted since")
+        f.write_str(
+            "the delivery is not waiting to be settled: settled before, or its sender restarted since",
+        )
     }
 }
 

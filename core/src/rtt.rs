@@ -20,7 +20,13 @@ impl Rtt {
     /// No sample yet: `initial` is assumed, with half of it as variation (RFC 9002, 6.2.2).
     pub const fn new(initial: u32) -> Self {
         let initial = if initial > SAMPLE_MAX { SAMPLE_MAX } else { initial };
-        Rtt { latest: initial, smoothed_x8: initial * 8, variation_x4: initial * 2, min: initial, sampled: false }
+        Rtt {
+            latest: initial,
+            smoothed_x8: initial * 8,
+            variation_x4: initial * 2,
+            min: initial,
+            sampled: false,
+        }
     }
 
     /// Takes a sample: `elapsed` since the packet was sent, of which the peer says that it held the acknowledgement back
@@ -33,7 +39,8 @@ impl Rtt {
             return;
         }
         self.min = self.min.min(elapsed);
-        let adjusted = if elapsed >= self.min.saturating_add(ack_delay) { elapsed - ack_delay } else { elapsed };
+        let adjusted =
+            if elapsed >= self.min.saturating_add(ack_delay) { elapsed - ack_delay } else { elapsed };
         self.latest = elapsed;
         let smoothed = self.smoothed_x8 >> 3;
         let deviation = smoothed.abs_diff(adjusted);

@@ -44,16 +44,18 @@ const DRAIN_MAX: u64 = 717;
 const BASE_LIFE: u32 = 2_500_000;
 /// Rounds a drain lasts: one to empty the queue, one to see that it is empty.
 const DRAIN_ROUNDS: u8 = 2;
+/// More rounds that it waits while the queue goes on shrinking.
+const DRAIN_MORE: u8 = 4;
 /// Rounds with a queue that does not answer to this flow's backing off before it competes.
-const FOREIGN_ROUNDS: u8 = 6;
+const FOREIGN_ROUNDS: u8 = 8;
 /// A drain is joined after this part of the life.
-const JOIN_PART: u32 = 8;
+const JOIN_PART: u32 = 4;
 /// Twice this often longer a base is believed while competing.
 const COMPETE_SHIFT: u32 = 0;
 /// The same when it competed not long ago.
-const FOREIGN_AGAIN_ROUNDS: u8 = 4;
+const FOREIGN_AGAIN_ROUNDS: u8 = 5;
 /// Rounds without such a queue after which that is forgotten.
-const FOREIGN_MEMORY: u8 = 16;
+const FOREIGN_MEMORY: u8 = 24;
 /// Rounds over which the best arrival rate is remembered.
 const ARRIVED_ROUNDS: usize = 8;
 /// Loss above the path's own that is not yet taken for a full queue: 3 %.
@@ -144,6 +146,8 @@ pub struct PathModel {
     compete_window: u32,
     is_competing: bool,
     is_drained: bool,
+    drained_at: Instant,
+    drain_more: u8,
     cut_at: Instant,
 }
 
@@ -194,6 +198,8 @@ impl PathModel {
             rtt_x4: 0,
             is_competing: false,
             is_drained: false,
+            drained_at: Instant::ZERO,
+            drain_more: 0,
             arrived: [0; ARRIVED_ROUNDS],
             arrived_next: 0,
             train: None,
@@ -258,7 +264,7 @@ impl PathModel {
         self.round_rtt = u32::MAX;
     }
 
-    /// The path's own loss is what remains while this flow does not push; an overflowing queue must not teach it.
+    /// The path's own loss is learned as the path fills and from drains; an overflowing queue must not teach it.
     fn observe_loss(&mut self, loss: u32, packets: u32) {
         self.loss = (self.loss as i32 + (loss as i32 - self.loss as i32) / 4) as u32;
         self.loss_margin = LOSS_MARGIN + 256 / packets.max(1);
@@ -438,11 +444,11 @@ impl PathModel {
             // Perhaps others of its kind arrived late and took the queue for the path's delay: a common drain shows them.
             self.is_drained = true;
             self.foreign_rounds = 0;
-            self.start_drain();
+            self.start_drain(now);
         } else if self.foreign_rounds >= patience {
             self.start_competing(now);
         } else if self.is_drain_due(now) {
-            self.start_drain();
+            self.start_drain(now);
         } else {
             self.gain = self.correction();
         }
@@ -455,7 +461,8 @@ impl PathModel {
         let life = BASE_LIFE.max(self.base.saturating_mul(16)) << if self.mode == Mode::Compete { COMPETE_SHIFT } else { 0 };
         let usual = self.rtt_x4 / 4;
         let is_dip = self.last_rtt + (self.target() / 4).max(usual.saturating_sub(self.base) / 8) < usual;
-        age > life || (age > life / JOIN_PART && is_dip)
+let since = now.micros_since(self.drained_at);
+        age > life || (since > life / JOIN_PART && is_dip)
     }
 
     fn start_competing(&mut self, now: Instant) {
@@ -468,7 +475,9 @@ impl PathModel {
         self.mode = Mode::Compete;
     }
 
-    fn start_drain(&mut self) {
+    fn start_drain(&mut self, now: Instant) {
+        self.drained_at = now;
+        self.drain_more = DRAIN_MORE;
         self.mode = Mode::Drain(DRAIN_ROUNDS);
         let share = (u64::from(self.queue) + u64::from(self.target())) * 1024 / u64::from(self.base.max(1));
         self.gain_before = self.gain;
@@ -479,6 +488,12 @@ impl PathModel {
         self.gain_before = self.gain;
         if left > 1 {
             self.mode = Mode::Drain(left - 1);
+            self.gain = 0;
+            return;
+        }
+        if self.last_rtt + self.target() / 8 < self.last_rtt2 && self.drain_more > 0 {
+            // Others drain as well: the bottom is not yet seen.
+            self.drain_more -= 1;
             self.gain = 0;
             return;
         }
@@ -502,7 +517,7 @@ impl PathModel {
             self.mode = Mode::Cruise;
             self.gain = self.correction();
         } else if self.is_drain_due(now) {
-            self.start_drain();
+            self.start_drain(now);
         }
     }
 
@@ -525,7 +540,10 @@ impl PathModel {
             self.pacing = scale(rate_of(self.window, rtt), ONE * 5 / 4).max(1);
             return;
         }
-        self.pacing = scale(self.capacity, (ONE as i32 + self.gain).max(1) as u32).max(1);
+        // As slow as TCP goes: two datagrams in a round trip (RFC 9002, 7.2).
+        let least = rate_of(self.datagram.saturating_mul(2), self.base.saturating_add(self.queue));
+        self.capacity = self.capacity.max(least).max(1);
+        self.pacing = scale(self.capacity, (ONE as i32 + self.gain).max(1) as u32).max(least).max(1);
         let rate = self.pacing.max(self.capacity);
         let span = self.base.saturating_mul(2).saturating_add(self.target().saturating_mul(2));
         self.window = bytes_in(rate, span).max(self.window_min()).min(WINDOW_MAX);

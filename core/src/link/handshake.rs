@@ -14,8 +14,8 @@ use crate::sequence::Sequence;
 use crate::storage::{Ring, Slots, Storage};
 use crate::time::Instant;
 use crate::wire::{
-    CHECK_LEN, Frames, HELLO_LEN_MIN, Hello, LinkId, Long, Params, Reader, VERSION, Writer, first_byte, hello_flags,
-    mode_from,
+    CHECK_LEN, Frames, HELLO_LEN_MIN, Hello, LinkId, Long, Params, Reader, VERSION, Writer, first_byte,
+    hello_flags, mode_from,
 };
 
 /// Earlier incarnations of the peer that are remembered, so that a late copy of an old hello does not bring one back.
@@ -111,7 +111,8 @@ pub(super) struct Reply {
 
 /// The start of the check of packets from incarnation `from` to `to`: a packet of another association fails.
 fn association_key(from: u64, to: u64) -> u32 {
-    let mixed = from.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ to.rotate_left(32).wrapping_mul(0xc2b2_ae3d_27d4_eb4f);
+    let mixed =
+        from.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ to.rotate_left(32).wrapping_mul(0xc2b2_ae3d_27d4_eb4f);
     (mixed ^ mixed >> 32) as u32
 }
 
@@ -119,8 +120,11 @@ impl<S: Storage, C: Controller> Link<S, C> {
     pub(super) fn draw_next_id(&mut self) {
         let len = self.config.link_id_len;
         let drawn = LinkId::from_value(super::next_random(&mut self.random), len);
-        self.next_local_id =
-            if drawn == self.local_id { LinkId::from_value(drawn.value().wrapping_add(1), len) } else { drawn };
+        self.next_local_id = if drawn == self.local_id {
+            LinkId::from_value(drawn.value().wrapping_add(1), len)
+        } else {
+            drawn
+        };
     }
 
     /// Replaces the id that the peer is to use after its next restart. A listener calls this when the id drawn is in use
@@ -210,7 +214,13 @@ impl<S: Storage, C: Controller> Link<S, C> {
     }
 
     /// A hello of the incarnation that we know.
-    fn on_peer_hello(&mut self, now: Instant, h: &Hello<'_>, mine: bool, wants_confirmation: bool) -> Receipt {
+    fn on_peer_hello(
+        &mut self,
+        now: Instant,
+        h: &Hello<'_>,
+        mine: bool,
+        wants_confirmation: bool,
+    ) -> Receipt {
         if self.peer.hello_number.precedes(h.number) {
             self.peer.hello_number = h.number;
             self.peer.id = h.from;

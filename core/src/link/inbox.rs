@@ -137,7 +137,8 @@ impl<S: Storage> InChannel<S> {
             return false;
         }
         while self.entries.len() <= index as usize {
-            let e = InEntry { stage: Stage::Missing, redelivered: false, epoch: 0, position: 0, len: 0, link: 0 };
+            let e =
+                InEntry { stage: Stage::Missing, redelivered: false, epoch: 0, position: 0, len: 0, link: 0 };
             if !self.entries.push_back(e) {
                 return false;
             }
@@ -180,7 +181,9 @@ impl<S: Storage> InChannel<S> {
             self.held += a.total;
             p
         };
-        self.bytes.slice_mut(position.wrapping_add(a.offset), a.payload.len() as u32).copy_from_slice(a.payload);
+        self.bytes
+            .slice_mut(position.wrapping_add(a.offset), a.payload.len() as u32)
+            .copy_from_slice(a.payload);
         let added = if whole { 0 } else { self.mark_granules(position.wrapping_add(a.total), a) };
         let Some(e) = self.at_mut(n) else { return Stored::NoRoom };
         e.position = position;
@@ -312,7 +315,13 @@ impl<S: Storage> InChannel<S> {
             return None;
         }
         let e = self.at_mut(n)?;
-        let taken = Taken { sequence: n, position: e.position, len: e.len, redelivered: e.redelivered, settled: None };
+        let taken = Taken {
+            sequence: n,
+            position: e.position,
+            len: e.len,
+            redelivered: e.redelivered,
+            settled: None,
+        };
         let (link, entry_epoch) = (e.link, e.epoch);
         e.stage = Stage::Taken;
         self.held -= taken.len;

@@ -18,6 +18,8 @@ mod sent;
 mod timers;
 mod transmit;
 
+pub(crate) use handshake::split_check;
+
 use acks::Acks;
 use handshake::{Peer, Reply};
 use inbox::InChannel;

@@ -390,6 +390,13 @@ impl<S: Storage> OutChannel<S> {
         let fragment = !o.skip && len < o.total;
         if o.lost {
             if fragment {
+                if let Some(m) = self.at_mut(n)
+                    && m.progress == 0
+                {
+                    // It was sent whole before, and goes in fragments now.
+                    m.progress = m.len;
+                    self.set_lost_bits(n, 0, o.total, true);
+                }
                 self.set_lost_bits(n, o.offset, len, false);
                 let m = self.at(n);
                 if m.is_none_or(|m| self.trailer(m).lost_run(m.len).is_none()) {
@@ -502,7 +509,8 @@ impl<S: Storage> OutChannel<S> {
         if f.kind == FrameKind::Fragment {
             let n = f.sequence;
             let (offset, len) = f.fragment();
-            let open = self.at(n).is_some_and(|m| m.progress > 0 && matches!(m.stage, Stage::Sent | Stage::Queued));
+            let open =
+                self.at(n).is_some_and(|m| m.progress > 0 && matches!(m.stage, Stage::Sent | Stage::Queued));
             if !open {
                 return 0;
             }

@@ -91,7 +91,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
         if let Some(n) = acked {
             binding.add_acked(n);
         }
-        if self.examine(short.frames, number.is_some(), &mut binding).is_err() {
+        if self.examine(short.frames, number, &mut binding).is_err() {
             return self.drop_malformed();
         }
         if check.is_some_and(|c| c != binding.check(self.peer.key_in, body)) {
@@ -107,7 +107,8 @@ impl<S: Storage, C: Controller> Link<S, C> {
                 && self.is_connected
             {
                 self.acks.on_packet(now, n, true, false);
-                self.due.close |= !Frames::new(short.frames).any(|f| f == Ok(Frame::Close { code: CLOSE_ANSWER }));
+                self.due.close |=
+                    !Frames::new(short.frames).any(|f| f == Ok(Frame::Close { code: CLOSE_ANSWER }));
             }
             return Receipt::Accepted;
         }
@@ -125,16 +126,20 @@ impl<S: Storage, C: Controller> Link<S, C> {
     }
 
     /// The first look: are all frames well-formed, and what are their numbers?
-    fn examine(&self, frames: &[u8], is_numbered: bool, binding: &mut Binding) -> Result<(), Malformed> {
+    fn examine(
+        &self,
+        frames: &[u8],
+        packet: Option<Sequence>,
+        binding: &mut Binding,
+    ) -> Result<(), Malformed> {
         let mut previous = Sequence(0);
         for frame in Frames::new(frames) {
             match frame? {
                 Frame::Settled { channel, number, .. } => binding.add(self.restore_settled(channel, number)),
-                _ if !is_numbered => return Err(Malformed),
+                _ if packet.is_none() => return Err(Malformed),
                 Frame::Skip { channel, number, .. } => binding.add(self.restore_message(channel, number)),
                 Frame::Floor { number: (low, len) } => {
-                    let largest = self.acks.largest().unwrap_or_default();
-                    binding.add(Sequence::expand_before(low, len, largest));
+                    binding.add(Sequence::expand_before(low, len, packet.unwrap_or_default()));
                 }
                 Frame::Message(m) => {
                     previous = match m.number {
@@ -159,7 +164,8 @@ impl<S: Storage, C: Controller> Link<S, C> {
 
     fn restore_settled(&self, channel: u8, (low, len): (u32, u8)) -> Sequence {
         match self.out.as_slice().get(channel as usize) {
-            Some(out) => Sequence::expand_after(low, len, out.cum),
+            Some(out) if out.config.mode == Mode::Latest => Sequence::expand(low, len, out.next_send),
+            Some(out) => Sequence::expand(low, len, out.cum),
             None => Sequence(low),
         }
     }
@@ -177,7 +183,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
     ) {
         self.last_heard_at = now;
         self.unheard_since = if self.recovery.open_count > 0 { Some(now) } else { None };
-        let mut body = Body::default();
+        let mut body = Body { packet: number, ..Body::default() };
         for frame in Frames::new(frames) {
             let Ok(frame) = frame else { break };
             body.is_eliciting |= frame.is_eliciting() && number.is_some();
@@ -212,8 +218,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
             Frame::Credit { bytes } if mine => self.peer.buffer = bytes,
             Frame::AckRate { packets, delay } => self.acks.set_rate(packets, delay),
             Frame::Floor { number: (low, len) } => {
-                let largest = self.acks.largest().unwrap_or_default();
-                body.floor = Some(Sequence::expand_before(low, len, largest));
+                body.floor = body.packet.map(|n| Sequence::expand_before(low, len, n));
             }
             Frame::Close { code } => body.close = Some(code),
             Frame::Settled { channel, number, more } if mine => {
@@ -280,7 +285,8 @@ impl<S: Storage, C: Controller> Link<S, C> {
 
     /// The peer has ended the link.
     fn on_close(&mut self, code: u8) {
-        let reason = if self.is_draining && self.is_drained() { CloseReason::Drained } else { CloseReason::Peer };
+        let reason =
+            if self.is_draining && self.is_drained() { CloseReason::Drained } else { CloseReason::Peer };
         self.end(reason, FailReason::PeerClosed);
         // Answered, or else it comes again and again.
         self.due.close = code != CLOSE_ANSWER;
@@ -301,6 +307,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
 /// What a packet brought, as far as it matters for acknowledging it.
 #[derive(Default)]
 struct Body {
+    packet: Option<Sequence>,
     previous: Sequence,
     floor: Option<Sequence>,
     is_eliciting: bool,

@@ -356,7 +356,8 @@ impl<S: Storage, C: Controller> Link<S, C> {
     pub(super) fn retire(&mut self, now: Instant) {
         let keep = self.probe_timeout().saturating_mul(2);
         while let Some(p) = self.packets.at(0) {
-            let full = self.packets.len() >= self.packets.len_max() || self.frames.len() >= self.frames.len_max();
+            let full =
+                self.packets.len() >= self.packets.len_max() || self.frames.len() >= self.frames.len_max();
             let old = full || now.micros_since(p.sent_at) > keep;
             if p.fate == Fate::Open || p.fate == Fate::Lost && !old {
                 return;

@@ -106,7 +106,11 @@ impl<S: Storage, C: Controller> Link<S, C> {
 
     /// When pacing lets the next message go, if it is only pacing that holds it back.
     pub(super) fn pacing_timeout(&self) -> Option<Instant> {
-        if self.congestion.pacing_rate() == 0 || !self.window_is_open() || !self.can_number() || !self.has_data() {
+        if self.congestion.pacing_rate() == 0
+            || !self.window_is_open()
+            || !self.can_number()
+            || !self.has_data()
+        {
             return None;
         }
         let at = tick(self.pacer.ready_at());
@@ -375,14 +379,21 @@ impl<S: Storage, C: Controller> Link<S, C> {
     }
 
     /// Messages of channel `c`, while they fit.
-    fn write_channel(&mut self, w: &mut Writer<'_>, draft: &mut Draft, c: usize, credit: &mut u32, any: &mut bool) {
+    fn write_channel(
+        &mut self,
+        w: &mut Writer<'_>,
+        draft: &mut Draft,
+        c: usize,
+        credit: &mut u32,
+        any: &mut bool,
+    ) {
         let window = self.peer.window;
         while !draft.is_full && self.frames.len() < self.frames.len_max() {
             let Some(offer) = self.out.as_mut_slice()[c].offer(window, *credit, *any) else { return };
             let sent = if offer.skip {
                 self.write_skip(w, draft, c, &offer).then_some(0)
             } else {
-                self.write_message(w, draft, c, &offer)
+                self.write_message(w, draft, c, &offer, true)
             };
             let Some(len) = sent else {
                 draft.is_full = true;
@@ -409,7 +420,8 @@ impl<S: Storage, C: Controller> Link<S, C> {
         draft.last_message = None;
         draft.previous = None;
         draft.is_eliciting = true;
-        let frame = SentFrame { sequence: offer.sequence, extent: 1, channel: c as u8, kind: FrameKind::Skip };
+        let frame =
+            SentFrame { sequence: offer.sequence, extent: 1, channel: c as u8, kind: FrameKind::Skip };
         self.note_frame(draft, frame)
     }
 
@@ -421,8 +433,15 @@ impl<S: Storage, C: Controller> Link<S, C> {
         next.since(out.cum).saturating_add(slack)
     }
 
-    /// Writes the offered message, or as much of it as fits. Returns how many bytes, `None` if none.
-    fn write_message(&mut self, w: &mut Writer<'_>, draft: &mut Draft, c: usize, offer: &Offer) -> Option<u32> {
+    /// Writes the offered message, or, if it may be `cut`, as much of it as fits. Returns how many bytes, `None` if none.
+    fn write_message(
+        &mut self,
+        w: &mut Writer<'_>,
+        draft: &mut Draft,
+        c: usize,
+        offer: &Offer,
+        cut: bool,
+    ) -> Option<u32> {
         let number_len = self.message_len(self.span(c, offer.sequence));
         let whole = offer.offset == 0 && offer.len == offer.total;
         let mut len = offer.len;
@@ -434,7 +453,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
             let fits = (room.checked_sub(overhead)? as u32).min(offer.len);
             len = if fits == offer.len { fits } else { fits / GRANULE * GRANULE };
             let too_little = len < offer.len && (len as usize) < FRAGMENT_ROOM_MIN && draft.frame_count > 0;
-            let can_cut = S::FRAGMENTATION && offer.total >= super::outbox::FRAGMENT_FROM;
+            let can_cut = S::FRAGMENTATION && cut && offer.total >= super::outbox::FRAGMENT_FROM;
             if !can_cut || len == 0 || too_little {
                 return None;
             }
@@ -540,7 +559,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
         let c = f.channel as usize;
         if f.kind == FrameKind::Fragment {
             let Some(offer) = self.out.as_slice()[c].fragment_offer(f) else { return };
-            if self.write_message(w, draft, c, &offer).is_none() {
+            if self.write_message(w, draft, c, &offer, true).is_none() {
                 draft.is_full = true;
             }
             return;
@@ -548,7 +567,9 @@ impl<S: Storage, C: Controller> Link<S, C> {
         for i in 0..f.extent {
             let n = f.sequence.plus(i);
             let Some(offer) = self.out.as_slice()[c].copy_offer(n) else { continue };
-            if self.frames.len() >= self.frames.len_max() || self.write_message(w, draft, c, &offer).is_none() {
+            if self.frames.len() >= self.frames.len_max()
+                || self.write_message(w, draft, c, &offer, false).is_none()
+            {
                 draft.is_full = true;
                 return;
             }
@@ -579,11 +600,11 @@ impl<S: Storage, C: Controller> Link<S, C> {
     }
 }
 
-/// Bytes of the number in a settled frame: the window must fit.
+/// Bytes of the number in a settled frame: twice the window must be told apart, as a late frame may lag behind.
 const fn settled_len(window: u32) -> u8 {
     match window {
-        0..=127 => 1,
-        128..=16_383 => 2,
+        0..=63 => 1,
+        64..=8191 => 2,
         _ => 3,
     }
 }

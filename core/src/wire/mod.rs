@@ -10,8 +10,8 @@ mod hello;
 mod packet;
 
 pub use ack::{ACK_RANGES_MAX, Ack, AckRanges};
-pub(crate) use frame::fragment_overhead;
 pub use codec::{Malformed, Reader, Writer};
+pub(crate) use frame::fragment_overhead;
 pub use frame::{Frame, Frames, GRANULE, Message, Settled};
-pub use hello::{Hello, HELLO_LEN_MIN, Pairs, Param, Params, VERSION, hello_flags, mode_from};
+pub use hello::{HELLO_LEN_MIN, Hello, Pairs, Param, Params, VERSION, hello_flags, mode_from};
 pub use packet::{CHECK_LEN, LINK_ID_LEN_MAX, LinkId, Long, Short, first_byte};
