@@ -62,6 +62,8 @@ const ARRIVED_ROUNDS: usize = 8;
 const LOSS_MARGIN: u32 = ONE * 3 / 100;
 /// The most that such loss slows down, in 1/1024.
 const BACKOFF_MAX: u32 = 64;
+/// Losses to expect before their absence says anything: at eight, fewer than three are a 1 % chance.
+const JUDGED_LOSSES: u32 = 8;
 /// Datagrams over which a sample of the loss is taken.
 const LOSS_SAMPLE_DATAGRAMS: u32 = 16;
 /// The most loss that is taken for the path's own: 30 %.
@@ -229,6 +231,9 @@ impl PathModel {
         let rate = rate_of(carried, micros).min(scale(arrived, ONE * ONE / (ONE - LOSS_MAX)));
         // Acknowledgements came in more slowly than the packets went out: the queue grew.
         let is_slower = u64::from(micros) * 1000 > u64::from(sent_for) * 1020;
+        if self.mode == Mode::Drain(1) {
+            self.judge_loss(carried);
+        }
         let app_limited = self.app_limited_at.is_some_and(|t| t >= self.round_sent_at);
         self.observe_queue(now);
 
@@ -241,7 +246,8 @@ impl PathModel {
         if self.loss_carried >= LOSS_SAMPLE_DATAGRAMS * self.datagram {
             let lost = self.loss_carried.saturating_sub(self.loss_acked);
             let loss = (u64::from(lost) * 1024 / u64::from(self.loss_carried)) as u32;
-            self.observe_loss(loss, self.loss_carried / self.datagram);
+            let is_growing = rate > scale(self.capacity, ONE * 5 / 4);
+            self.observe_loss(loss, self.loss_carried / self.datagram, is_growing);
             (self.loss_carried, self.loss_acked) = (0, 0);
         }
 
@@ -265,18 +271,30 @@ impl PathModel {
     }
 
     /// The path's own loss is learned as the path fills and from drains; an overflowing queue must not teach it.
-    fn observe_loss(&mut self, loss: u32, packets: u32) {
-        self.loss = (self.loss as i32 + (loss as i32 - self.loss as i32) / 4) as u32;
+    fn observe_loss(&mut self, loss: u32, packets: u32, is_growing: bool) {
+        let step = if loss < self.loss { 2 } else { 4 };
+        self.loss = (self.loss as i32 + (loss as i32 - self.loss as i32) / step) as u32;
         self.loss_margin = LOSS_MARGIN + 256 / packets.max(1);
         let toward = loss.min(LOSS_MAX) as i32 - self.loss_base as i32;
         let step = match self.mode {
-            Mode::Start if self.queue <= self.target() => toward / 2,
-            Mode::Drain(1) => toward / 4,
+            Mode::Start if is_growing => toward / 2,
             _ if toward < 0 => toward / 8,
             _ if self.gain_before <= 0 => toward / 16,
             _ => 0,
         };
         self.loss_base = (self.loss_base as i32 + step).max(0) as u32;
+    }
+
+    /// The slow round of a drain is accounted for: loss that went away with half of the load was this flow's doing.
+    fn judge_loss(&mut self, carried: u32) {
+        let sent = carried / self.datagram;
+        let lost = carried.saturating_sub(self.round_acked) / self.datagram;
+        let expected = scale(sent, self.loss);
+        if expected >= JUDGED_LOSSES && lost * 3 < expected {
+            self.loss = lost * 1024 / sent.max(1);
+            self.loss_base = self.loss_base.min(self.loss);
+            self.capacity = scale(self.capacity, ONE * 3 / 4);
+        }
     }
 
     /// Loss beyond the path's own, in 1/1024: the path drops what does not fit, with or without a queue that shows it.
@@ -408,7 +426,7 @@ impl PathModel {
         } else if excess < 0 {
             excess
         } else {
-            let most = if self.empty_rounds < 5 { 256 } else { 1024 };
+            let most = if self.empty_rounds < 5 || self.loss > LOSS_MARGIN { 256 } else { 1024 };
             (part(target - queue) << self.empty_rounds.min(6)).min(most)
         }
     }
