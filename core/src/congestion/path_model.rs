@@ -60,8 +60,8 @@ const FOREIGN_MEMORY: u8 = 24;
 const ARRIVED_ROUNDS: usize = 8;
 /// Loss above the path's own that is not yet taken for a full queue: 3 %.
 const LOSS_MARGIN: u32 = ONE * 3 / 100;
-/// The most that such loss slows down, in 1/1024.
-const BACKOFF_MAX: u32 = 64;
+/// Round trips between drains for the sake of unexplained loss.
+const SUSPECT_ROUNDS: u32 = 8;
 /// Losses to expect before their absence says anything: at eight, fewer than three are a 1 % chance.
 const JUDGED_LOSSES: u32 = 8;
 /// Datagrams over which a sample of the loss is taken.
@@ -134,7 +134,8 @@ pub struct PathModel {
     loss: u32,
     loss_carried: u32,
     loss_acked: u32,
-    loss_margin: u32,
+    /// Its smoothed scatter.
+    loss_dev: i32,
     arrived: [u32; ARRIVED_ROUNDS],
     arrived_next: u8,
 
@@ -196,7 +197,7 @@ impl PathModel {
             loss: 0,
             loss_carried: 0,
             loss_acked: 0,
-            loss_margin: LOSS_MARGIN,
+            loss_dev: 0,
             rtt_x4: 0,
             is_competing: false,
             is_drained: false,
@@ -247,7 +248,7 @@ impl PathModel {
             let lost = self.loss_carried.saturating_sub(self.loss_acked);
             let loss = (u64::from(lost) * 1024 / u64::from(self.loss_carried)) as u32;
             let is_growing = rate > scale(self.capacity, ONE * 5 / 4);
-            self.observe_loss(loss, self.loss_carried / self.datagram, is_growing);
+            self.observe_loss(loss, is_growing);
             (self.loss_carried, self.loss_acked) = (0, 0);
         }
 
@@ -270,36 +271,37 @@ impl PathModel {
         self.round_rtt = u32::MAX;
     }
 
-    /// The path's own loss is learned as the path fills and from drains; an overflowing queue must not teach it.
-    fn observe_loss(&mut self, loss: u32, packets: u32, is_growing: bool) {
-        let step = if loss < self.loss { 2 } else { 4 };
-        self.loss = (self.loss as i32 + (loss as i32 - self.loss as i32) / step) as u32;
-        self.loss_margin = LOSS_MARGIN + 256 / packets.max(1);
+    /// The path's own loss is learned while the path fills, when more arrives the more is sent.
+    fn observe_loss(&mut self, loss: u32, is_growing: bool) {
+        let change = loss as i32 - self.loss as i32;
+        self.loss_dev += (change.abs() - self.loss_dev) / 4;
+        self.loss = (self.loss as i32 + change / if change < 0 { 2 } else { 4 }) as u32;
         let toward = loss.min(LOSS_MAX) as i32 - self.loss_base as i32;
-        let step = match self.mode {
-            Mode::Start if is_growing => toward / 2,
-            _ if toward < 0 => toward / 8,
-            _ if self.gain_before <= 0 => toward / 16,
-            _ => 0,
-        };
+        let step = if self.mode == Mode::Start && is_growing { toward / 2 } else { (toward / 8).min(0) };
         self.loss_base = (self.loss_base as i32 + step).max(0) as u32;
     }
 
-    /// The slow round of a drain is accounted for: loss that went away with half of the load was this flow's doing.
+    /// Whether more is lost than the path's own loss and its scatter explain: the path drops what does not fit.
+    fn is_overloaded(&self) -> bool {
+        self.loss > self.loss_base + LOSS_MARGIN.max(2 * self.loss_dev as u32)
+    }
+
+    /// The slow round of a drain is accounted for. Loss that went away with half of the load was the load's doing, loss
+    /// that did not is the path's own.
     fn judge_loss(&mut self, carried: u32) {
         let sent = carried / self.datagram;
         let lost = carried.saturating_sub(self.round_acked) / self.datagram;
         let expected = scale(sent, self.loss);
-        if expected >= JUDGED_LOSSES && lost * 3 < expected {
+        let unexplained = self.loss.min(LOSS_MAX).saturating_sub(self.loss_base);
+        if expected < JUDGED_LOSSES {
+            self.loss_base += if self.is_overloaded() { unexplained / 8 } else { 0 };
+        } else if lost * 3 < expected {
             self.loss = lost * 1024 / sent.max(1);
             self.loss_base = self.loss_base.min(self.loss);
             self.capacity = scale(self.capacity, ONE * 3 / 4);
+        } else if lost * 2 > expected {
+            self.loss_base += unexplained / 2;
         }
-    }
-
-    /// Loss beyond the path's own, in 1/1024: the path drops what does not fit, with or without a queue that shows it.
-    fn excess_loss(&self) -> u32 {
-        self.loss.saturating_sub(self.loss_base + self.loss_base / 4 + self.loss_margin)
     }
 
     fn observe_queue(&mut self, now: Instant) {
@@ -416,15 +418,14 @@ impl PathModel {
         let base = self.base.max(1);
         // What the last round's gain adds to the queue shows only in the next round's samples.
         let pending = i64::from(self.gain_before) * i64::from(base) / 1024;
-        let excess = -((self.excess_loss() / 2).min(BACKOFF_MAX) as i32);
         let queue = (i64::from(self.queue) + pending).clamp(0, i64::from(u32::MAX)) as u32;
         let part = |t: u32| (u64::from(t) * 512 / u64::from(base)).min(512) as i32;
         if queue >= target && self.queue < target / 2 {
-            excess
+            0
         } else if queue >= target {
-            excess.min(-part(queue - target))
-        } else if excess < 0 {
-            excess
+            -part(queue - target)
+        } else if self.is_overloaded() {
+            0
         } else {
             let most = if self.empty_rounds < 5 || self.loss > LOSS_MARGIN { 256 } else { 1024 };
             (part(target - queue) << self.empty_rounds.min(6)).min(most)
@@ -436,7 +437,9 @@ impl PathModel {
         let is_loaded = self.queue > target / 2;
         let gain_seen = self.gain_before;
         let is_exceeded = gain_seen > 0 && rate > scale(self.capacity, (ONE as i32 + gain_seen / 2) as u32);
-        if rate > self.capacity {
+        if self.is_overloaded() {
+            self.empty_rounds = 0;
+        } else if rate > self.capacity {
             self.capacity += (rate - self.capacity) / if is_loaded { 4 } else { 2 };
         } else if !app_limited && (self.queue > target || (is_loaded && is_slower)) {
             self.capacity -= (self.capacity - rate) / 4;
@@ -448,8 +451,7 @@ impl PathModel {
         }
         let best = self.arrived.iter().copied().max().unwrap_or(0);
         if best > 0 && !app_limited {
-            let slack = if self.excess_loss() > 0 { 1024 } else { 1088 };
-            let most = u64::from(best) * slack / u64::from(ONE - self.loss_base);
+            let most = u64::from(best) * 1088 / u64::from(ONE - self.loss_base);
             self.capacity = self.capacity.min(u32::try_from(most).unwrap_or(u32::MAX)).max(1);
         }
         self.foreign_rounds = if self.queue > target + target / 2 { self.foreign_rounds + 1 } else { 0 };
@@ -480,7 +482,8 @@ impl PathModel {
         let usual = self.rtt_x4 / 4;
         let is_dip = self.last_rtt + (self.target() / 4).max(usual.saturating_sub(self.base) / 8) < usual;
 let since = now.micros_since(self.drained_at);
-        age > life || (since > life / JOIN_PART && is_dip)
+        let is_suspect = self.is_overloaded() && since > usual.saturating_mul(SUSPECT_ROUNDS);
+        is_suspect || age > life || (since > life / JOIN_PART && is_dip)
     }
 
     fn start_competing(&mut self, now: Instant) {
@@ -499,7 +502,8 @@ let since = now.micros_since(self.drained_at);
         self.mode = Mode::Drain(DRAIN_ROUNDS);
         let share = (u64::from(self.queue) + u64::from(self.target())) * 1024 / u64::from(self.base.max(1));
         self.gain_before = self.gain;
-        self.gain = -(share.min(512) as i32).max(256);
+        let least = if self.is_overloaded() { 512 } else { 256 };
+        self.gain = -(share.min(512) as i32).max(least);
     }
 
     fn round_in_drain(&mut self, now: Instant, left: u8) {
