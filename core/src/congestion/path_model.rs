@@ -37,7 +37,7 @@ const TARGET_K: u32 = 2_500_000;
 /// The least queue target in µs: what timers and schedulers of hosts blur anyway.
 const TARGET_FLOOR: u32 = 200;
 /// Mean changes of the round trip that the target allows for.
-const JITTER_GAIN: u32 = 4;
+const JITTER_GAIN: u32 = 5;
 /// The most that a drain slows down, in 1/1024.
 const DRAIN_MAX: u64 = 717;
 /// How long a smallest round trip is believed before the queue is drained to see it again, in µs.
@@ -58,8 +58,8 @@ const FOREIGN_AGAIN_ROUNDS: u8 = 5;
 const FOREIGN_MEMORY: u8 = 24;
 /// Rounds over which the best arrival rate is remembered.
 const ARRIVED_ROUNDS: usize = 8;
-/// Loss above the path's own that is not yet taken for a full queue: 3 %.
-const LOSS_MARGIN: u32 = ONE * 3 / 100;
+/// Loss above the path's own that is not yet taken for a full queue: 5 %.
+const LOSS_MARGIN: u32 = ONE * 5 / 100;
 /// Round trips between drains for the sake of unexplained loss.
 const SUSPECT_ROUNDS: u32 = 8;
 /// Losses to expect before their absence says anything: at eight, fewer than three are a 1 % chance.
@@ -145,6 +145,7 @@ pub struct PathModel {
     train_seen: u32,
     train_rate: u32,
     stalled_rounds: u8,
+    known_rounds: u8,
 
     compete_window: u32,
     is_competing: bool,
@@ -210,6 +211,7 @@ impl PathModel {
             train_seen: 0,
             train_rate: 0,
             stalled_rounds: 0,
+            known_rounds: 0,
             compete_window: 0,
             cut_at: Instant::ZERO,
         }
@@ -294,7 +296,7 @@ impl PathModel {
         let expected = scale(sent, self.loss);
         let unexplained = self.loss.min(LOSS_MAX).saturating_sub(self.loss_base);
         if expected < JUDGED_LOSSES {
-            self.loss_base += if self.is_overloaded() { unexplained / 8 } else { 0 };
+            self.loss_base += if self.is_overloaded() { unexplained / 4 } else { 0 };
         } else if lost * 3 < expected {
             self.loss = lost * 1024 / sent.max(1);
             self.loss_base = self.loss_base.min(self.loss);
@@ -387,7 +389,7 @@ impl PathModel {
     fn faster(&self) -> u32 {
         // What was sent at this pace is acknowledged two rounds later: that far the rate may be ahead of what was seen.
         let now = self.pacing.max(self.capacity).max(1);
-        let (step, ahead) = if self.train_rate > now { (4, 16) } else { (2, 4) };
+        let (step, ahead) = if self.train_rate > now { (8, 32) } else { (2, 4) };
         let next = now.saturating_mul(step).min(self.capacity.saturating_mul(ahead)).max(now);
         if self.train_rate > now { next.min(self.train_rate) } else { next }
     }
@@ -397,11 +399,14 @@ impl PathModel {
             self.capacity = self.capacity.max(rate);
             return;
         }
-        let is_grown = rate > scale(self.capacity, ONE * 5 / 4);
-        self.stalled_rounds = if is_grown { 0 } else { self.stalled_rounds + 1 };
-        self.capacity = self.capacity.max(rate);
         let is_known = self.train_rate > 0 && self.pacing >= self.train_rate;
-        if self.stalled_rounds >= if is_known { 1 } else { 2 } {
+        let is_grown = rate > scale(self.capacity, ONE * 5 / 4);
+        self.stalled_rounds =
+            if is_grown || (is_known && self.known_rounds < 2) { 0 } else { self.stalled_rounds + 1 };
+        self.capacity = self.capacity.max(rate);
+        // What this pace brings is seen two rounds after it was set.
+        self.known_rounds = if is_known { self.known_rounds + 1 } else { 0 };
+        if self.stalled_rounds >= 2 || (self.known_rounds >= 3 && self.stalled_rounds >= 1) {
             self.mode = Mode::Cruise;
             self.empty_rounds = 2;
             self.gain = self.correction();
@@ -439,6 +444,8 @@ impl PathModel {
         let is_exceeded = gain_seen > 0 && rate > scale(self.capacity, (ONE as i32 + gain_seen / 2) as u32);
         if self.is_overloaded() {
             self.empty_rounds = 0;
+        } else if is_exceeded && !is_loaded {
+            self.capacity = rate;
         } else if rate > self.capacity {
             self.capacity += (rate - self.capacity) / if is_loaded { 4 } else { 2 };
         } else if !app_limited && (self.queue > target || (is_loaded && is_slower)) {
@@ -478,10 +485,11 @@ impl PathModel {
     /// the others join if their turn comes soon.
     fn is_drain_due(&self, now: Instant) -> bool {
         let age = now.micros_since(self.base_at);
-        let life = BASE_LIFE.max(self.base.saturating_mul(16)) << if self.mode == Mode::Compete { COMPETE_SHIFT } else { 0 };
+        let life = BASE_LIFE.max(self.base.saturating_mul(16))
+            << if self.mode == Mode::Compete { COMPETE_SHIFT } else { 0 };
         let usual = self.rtt_x4 / 4;
         let is_dip = self.last_rtt + (self.target() / 4).max(usual.saturating_sub(self.base) / 8) < usual;
-let since = now.micros_since(self.drained_at);
+        let since = now.micros_since(self.drained_at);
         let is_suspect = self.is_overloaded() && since > usual.saturating_mul(SUSPECT_ROUNDS);
         is_suspect || age > life || (since > life / JOIN_PART && is_dip)
     }
