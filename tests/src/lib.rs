@@ -4,9 +4,11 @@
 //! | module | holds |
 //! |---|---|
 //! | [`endpoint`] | what the simulator asks of a protocol; implement [`endpoint::Endpoint`] for yours |
+//! | [`link`] | ackline under the simulator: the example to copy for your own protocol |
 //! | [`net`] | links that lose, repeat, reorder, delay, damage, cut, and go down |
 //! | [`world`] | nodes, clocks, reboots, applications, and the event loop |
 //! | [`oracle`] | the rules of the promise, checked at every step |
+//! | [`scenario`] | worlds that scenario tests start from |
 //! | [`schedule`] | random schedules of faults, generated from a seed and shrunk when they fail |
 //! | [`random`] | the one seeded random sequence |
 //!
@@ -15,8 +17,10 @@
 #![warn(missing_docs)]
 
 pub mod endpoint;
+pub mod link;
 pub mod net;
 pub mod oracle;
 pub mod random;
+pub mod scenario;
 pub mod schedule;
 pub mod world;

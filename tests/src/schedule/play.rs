@@ -154,8 +154,11 @@ pub fn run_seeds<S: Subject>(subject: &S, test: &str, count: u64, compared_every
     };
     for seed in first..first + count {
         let compares = count == 1 || seed.is_multiple_of(compared_every);
-        if let Err(report) = run_seed(subject, seed, compares) {
-            panic!("{report}\nreplay: ACKLINE_SEED={seed} cargo test -p ackline-tests --test {test}");
+        if let Some(Failing { schedule, report, .. }) = failing(subject, seed, compares) {
+            panic!(
+                "seed {seed}, shrunk to {schedule:#?}\n{report}\n\
+                 replay: ACKLINE_SEED={seed} cargo test -p ackline-tests --test {test}"
+            );
         }
     }
     count
@@ -164,14 +167,26 @@ pub fn run_seeds<S: Subject>(subject: &S, test: &str, count: u64, compared_every
 /// Candidates tried when shrinking.
 const SHRINK_MAX: u32 = 600;
 
-fn run_seed<S: Subject>(subject: &S, seed: u64, compares: bool) -> Result<(), String> {
+/// A schedule that breaks a rule.
+#[derive(Debug)]
+pub struct Failing {
+    /// The simplest that was found.
+    pub schedule: Schedule,
+    /// What it breaks; `None` if the endpoint panicked.
+    pub rule: Option<Rule>,
+    /// The trace and the violation.
+    pub report: String,
+}
+
+/// Plays the schedule of `seed`, compared in both ways of driving if `compares`; shrinks it if it fails.
+pub fn failing<S: Subject>(subject: &S, seed: u64, compares: bool) -> Option<Failing> {
     let mut bytes = [0; 32];
     for (i, word) in bytes.chunks_exact_mut(8).enumerate() {
-        word.copy_from_slice(&mix(seed ^ (i as u64) << 56).to_le_bytes());
+        word.copy_from_slice(&mix(seed ^ ((i as u64) << 56)).to_le_bytes());
     }
     let config = Config { max_shrink_iters: SHRINK_MAX, failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
-    let tree = schedules().new_tree(&mut runner).map_err(|reason| reason.to_string())?;
+    let tree = schedules().new_tree(&mut runner).expect("the strategy rejects nothing");
     // While shrinking, another broken rule is another defect: stay with the first.
     let rule = Cell::new(None);
     let result = runner.run_one(tree, |schedule| match check(subject, &schedule, compares) {
@@ -182,10 +197,10 @@ fn run_seed<S: Subject>(subject: &S, seed: u64, compares: bool) -> Result<(), St
         _ => Ok(()),
     });
     match result {
-        Ok(_) => Ok(()),
+        Ok(_) => None,
         Err(TestError::Fail(reason, schedule)) => {
-            Err(format!("seed {seed}, shrunk to {schedule:#?}\n{reason}"))
+            Some(Failing { schedule, rule: rule.get(), report: reason.to_string() })
         }
-        Err(TestError::Abort(reason)) => Err(format!("seed {seed}: {reason}")),
+        Err(TestError::Abort(reason)) => panic!("seed {seed}: {reason}"),
     }
 }

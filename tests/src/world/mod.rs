@@ -173,7 +173,7 @@ impl<F: Factory> World<F> {
         }
     }
 
-    /// Adds two nodes that are each other's peer, to be switched on at once. Answers their indices.
+    /// Adds two nodes that are each other's peer. Answers their indices.
     pub fn add_pair(&mut self, first: NodeSetup, second: NodeSetup) -> (usize, usize) {
         let a = self.nodes.len();
         let b = a + 1;
@@ -181,8 +181,9 @@ impl<F: Factory> World<F> {
             self.oracle.add_node(setup.contract.clone(), peer);
             let random = Random::labelled(self.seed, 1_000 + index as u64);
             let path = Path::new(setup.path.clone(), random);
+            let boots_at = setup.boots_at.max(self.now);
             self.nodes.push(Node::new(index, peer, setup, path));
-            self.schedule(self.now, Class::Application, Event::Boot { node: index });
+            self.schedule(boots_at, Class::Application, Event::Boot { node: index });
         }
         (a, b)
     }
@@ -253,6 +254,11 @@ impl<F: Factory> World<F> {
         latencies
     }
 
+    /// The last events, one a line, for a person.
+    pub fn trace(&self) -> String {
+        self.trace.to_string()
+    }
+
     /// A violation now, with the trace so far.
     pub fn violation(&self, broken: Broken) -> Box<Violation> {
         Box::new(Violation { broken, at: self.now, trace: self.trace.to_string() })
@@ -288,11 +294,16 @@ impl<F: Factory> World<F> {
         node.has_booted = true;
         node.decoder = node.make_framing.map(|make| make());
         let connects = node.connects;
+        for work in std::mem::take(&mut self.nodes[index].kept_work) {
+            self.schedule(now, Class::Application, Event::Settle { node: index, work });
+        }
+        self.plan_take(index);
         self.note(index, format!("boots{}", if connects { " and connects" } else { "" }));
         for source in 0..self.sources.len() {
             if self.sources[source].traffic.node == index {
                 self.sources[source].is_blocked = false;
-                self.schedule_offer(source);
+                // Before the first datagram leaves: what is due can ride with the hello.
+                self.offer_from(source)?;
             }
         }
         self.service(index)
@@ -363,7 +374,7 @@ impl<F: Factory> World<F> {
             node.kept_memory = endpoint;
         } else {
             node.incarnation += 1;
-            node.settling.clear();
+            node.kept_work.clear();
             self.oracle.on_reboot(index);
         }
         self.schedule(self.now + down, Class::Application, Event::Boot { node: index });

@@ -1,7 +1,5 @@
 //! One node: its power, its clock, its endpoint, its application, and the path that it sends on.
 
-use std::collections::VecDeque;
-
 use super::application::{Reader, Take};
 use crate::endpoint::{Endpoint, Micros};
 use crate::net::{Framing, Path, PathConfig};
@@ -15,6 +13,8 @@ pub struct NodeSetup {
     pub path: PathConfig,
     /// Whether it opens the association at every boot, or waits for the peer to do so.
     pub connects: bool,
+    /// When it is first switched on.
+    pub boots_at: Micros,
     /// How its application reads.
     pub reader: Reader,
     /// Datagrams that its socket holds while it is stalled.
@@ -30,6 +30,7 @@ impl NodeSetup {
             contract,
             path: PathConfig::default(),
             connects: true,
+            boots_at: 0,
             reader: Reader::default(),
             socket_count: 128,
             framing: None,
@@ -44,6 +45,11 @@ impl NodeSetup {
     /// Waiting for the peer to connect.
     pub fn listening(self) -> Self {
         NodeSetup { connects: false, ..self }
+    }
+
+    /// Switched on at `boots_at`.
+    pub fn booting_at(self, boots_at: Micros) -> Self {
+        NodeSetup { boots_at, ..self }
     }
 
     /// Reading like this.
@@ -75,7 +81,8 @@ pub(super) struct Node<E: Endpoint> {
     pub(super) reader: Reader,
     pub(super) take_pending: bool,
     pub(super) paused_until: Micros,
-    pub(super) settling: VecDeque<(Micros, Work<E::DeliveryId>)>,
+    /// What the application wanted to settle while the node slept.
+    pub(super) kept_work: Vec<Work<E::DeliveryId>>,
     pub(super) stalled_until: Micros,
     pub(super) waiting_count: usize,
     pub(super) socket_count: usize,
@@ -109,7 +116,7 @@ impl<E: Endpoint> Node<E> {
             reader: setup.reader,
             take_pending: false,
             paused_until: 0,
-            settling: VecDeque::new(),
+            kept_work: Vec::new(),
             stalled_until: 0,
             waiting_count: 0,
             socket_count: setup.socket_count,

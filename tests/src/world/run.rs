@@ -136,7 +136,7 @@ impl<F: Factory> World<F> {
     }
 
     /// A slow reader looks for messages some time after something arrived.
-    fn plan_take(&mut self, index: usize) {
+    pub(super) fn plan_take(&mut self, index: usize) {
         let node = &mut self.nodes[index];
         if let Take::Slowly { period, .. } = node.reader.take
             && !node.take_pending
@@ -197,7 +197,11 @@ impl<F: Factory> World<F> {
             return Ok(());
         }
         let local = node.local(now);
-        let Some(endpoint) = node.endpoint.as_mut() else { return Ok(()) };
+        let Some(endpoint) = node.endpoint.as_mut() else {
+            // The node sleeps and keeps its memory: its application goes on after that.
+            node.kept_work.push(work);
+            return Ok(());
+        };
         let was_known = endpoint.settle(local, delivery);
         let sender_time = self.nodes[usize::from(key.node)].latest_local(now);
         self.note(index, format!("settles {key}{}", if was_known { "" } else { ": unknown" }));
@@ -279,7 +283,7 @@ impl<F: Factory> World<F> {
     }
 
     /// Sends what the source has to offer by now, until it is refused.
-    fn offer_from(&mut self, source: usize) -> Verdict {
+    pub(super) fn offer_from(&mut self, source: usize) -> Verdict {
         let now = self.now;
         let traffic = self.sources[source].traffic;
         while let Some(offered_at) = self.sources[source].next_at()

@@ -3,26 +3,34 @@
 
 mod toy;
 
-use ackline_tests::endpoint::{MILLISECOND, Mode, SECOND};
+use ackline_tests::endpoint::{MILLISECOND, Micros, Mode, SECOND};
+use ackline_tests::link::stream_framing;
+use ackline_tests::net::Framing;
 use ackline_tests::net::{Loss, PathConfig};
 use ackline_tests::oracle::{Contract, Rule};
+use ackline_tests::schedule::{Fault, NodePlan, Schedule, Subject, failing, run_seeds};
 use ackline_tests::world::{
     Action, Drive, Emission, NodeSetup, Reader, Take, Traffic, Verdict, World, first_difference,
 };
 use toy::{Bug, ToyFactory};
 
-const MODES: [Mode; 5] = [Mode::Ordered, Mode::Unordered, Mode::Latest, Mode::BestEffort, Mode::Ordered];
-const EXPLICIT: u8 = 4;
+const MODES: [Mode; 6] =
+    [Mode::Ordered, Mode::Unordered, Mode::Latest, Mode::BestEffort, Mode::Ordered, Mode::Unordered];
+/// Channels that the application settles by itself.
+const EXPLICIT: [u8; 2] = [4, 5];
 
 fn contract() -> Contract {
     let mut contract = Contract::new(&MODES);
-    contract.is_explicit[usize::from(EXPLICIT)] = true;
+    EXPLICIT.iter().for_each(|channel| contract.is_explicit[usize::from(*channel)] = true);
     contract
 }
 
+fn factory(bug: Bug) -> ToyFactory {
+    ToyFactory { bug, modes: MODES.to_vec(), is_explicit: contract().is_explicit }
+}
+
 fn world(bug: Bug, seed: u64, drive: Drive) -> World<ToyFactory> {
-    let factory = ToyFactory { bug, modes: MODES.to_vec(), is_explicit: contract().is_explicit };
-    let mut world = World::new(seed, drive, factory);
+    let mut world = World::new(seed, drive, factory(bug));
     let path = PathConfig {
         loss: Loss::Independent(0.2),
         duplicate: 0.1,
@@ -35,7 +43,7 @@ fn world(bug: Bug, seed: u64, drive: Drive) -> World<ToyFactory> {
     let a = NodeSetup::new(contract()).path(path.clone());
     world.add_pair(a, NodeSetup::new(contract()).path(path).reader(slow));
     for node in 0..2 {
-        for channel in 0..5 {
+        for channel in 0..6 {
             world.offer(Traffic::new(node, channel, 40, 20, 100 * MILLISECOND).up_to(60));
         }
         world.offer(Traffic::new(node, 1, 20, 20, 100 * MILLISECOND).expiring(70 * MILLISECOND));
@@ -65,6 +73,46 @@ fn run(bug: Bug, seed: u64, drive: Drive) -> Verdict<Vec<Emission>> {
     world.at(end, Action::Offer(Traffic::new(0, 0, 1, 20, 0)));
     world.run_until(end + SECOND)?;
     Ok(world.emissions().to_vec())
+}
+
+/// Toys under random schedules.
+struct Toys(Bug);
+
+impl Subject for Toys {
+    type Factory = ToyFactory;
+
+    fn factory(&self, _: &Schedule) -> ToyFactory {
+        factory(self.0)
+    }
+
+    fn contract(&self, _: &NodePlan) -> Contract {
+        contract()
+    }
+
+    fn framing(&self) -> fn() -> Box<dyn Framing> {
+        stream_framing
+    }
+
+    fn probe_wait_max(&self) -> Micros {
+        // One message at a time: every message may wait for a retransmission.
+        5 * SECOND
+    }
+}
+
+#[test]
+fn a_toy_that_keeps_the_promise_passes_random_schedules() {
+    assert!(run_seeds(&Toys(Bug::Nothing), "oracle", 150, 10) > 0);
+}
+
+#[test]
+fn failing_schedule_shrinks_to_what_it_takes() {
+    let failing = (0..200).find_map(|seed| failing(&Toys(Bug::RestartTwice), seed, false)).unwrap();
+    assert_eq!(failing.rule, Some(Rule::RestartsCounted));
+    // It takes one reboot, and a message to notice it by.
+    let schedule = failing.schedule;
+    assert!(matches!(schedule.steps[..], [step] if matches!(step.fault, Fault::Reboot(_))), "{schedule:#?}");
+    assert_eq!(schedule.flows.len(), 1, "{schedule:#?}");
+    assert!(failing.report.contains("reported 2 restarts of 1"), "{}", failing.report);
 }
 
 fn caught_in(bug: Bug) -> Rule {
