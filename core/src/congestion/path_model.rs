@@ -334,7 +334,9 @@ impl PathModel {
         let carried = self.carried.wrapping_sub(self.round_carried);
         if carried >= 8 * self.datagram && elapsed > self.base / 8 && queue > self.target().max(self.base / 8)
         {
-            self.capacity = rate_of(carried, elapsed).min(self.pacing);
+            // Lost packets count, but a gap that a fade left must not pass for speed.
+            let arrived = scale(self.round_acked, ONE * ONE / (ONE - LOSS_MAX));
+            self.capacity = rate_of(carried.min(arrived), elapsed).min(self.pacing);
             self.leave_start(now, queue, in_flight);
         }
     }
