@@ -1,56 +1,64 @@
 //! Where this crate meets the core: which link it drives, and how datagrams find it. Everything here is a name or one
 //! call deep.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 
-use ackline::Instant;
-use ackline::congestion::NewReno;
+use ackline::congestion::PathModel;
 use ackline::listener::{Incoming, Listener};
 use ackline::storage::Heap;
-use ackline::{Config, LinkId};
+use ackline::{Config, Instant};
+
+use crate::clock::entropy;
 
 /// The link of one peer on this kind of machine.
-pub(crate) type Link = ackline::Link<Heap, NewReno>;
+pub(crate) type Link = ackline::Link<Heap, PathModel>;
 
 /// A link for `config`.
-pub(crate) fn new_link(config: &Config, seed: u64) -> Link {
-    Link::new(config, NewReno::new(), seed)
-}
-
-/// Whom a datagram is for.
-pub(crate) enum Addressee {
-    /// The link that chose this id.
-    Link(LinkId),
-    /// The link of the address it comes from, to be made if there is none.
-    Opening,
-    /// Nobody: send back this many bytes of the reply buffer.
-    Reply(usize),
-    /// Nobody.
-    None,
+pub(crate) fn new_link(config: &Config) -> io::Result<Link> {
+    Ok(Link::new(config, PathModel::new(), entropy()?))
 }
 
 /// Sorts incoming datagrams.
 pub(crate) struct Sorter(Listener);
 
 impl Sorter {
-    pub(crate) fn new(config: &Config, seed: u64) -> Self {
-        Sorter(Listener::new(config, seed))
+    pub(crate) fn new(config: &Config) -> io::Result<Self> {
+        Ok(Sorter(Listener::new(config.link_id_len, [entropy()?, entropy()?])))
     }
 
+    /// What `datagram` is.
     pub(crate) fn sort(
-        &mut self,
+        &self,
         now: Instant,
         source: SocketAddr,
         datagram: &[u8],
         reply: &mut [u8],
-    ) -> Addressee {
+    ) -> Incoming {
         let (bytes, len) = address_bytes(source);
-        match self.0.incoming(now, &bytes[..len], datagram, reply) {
-            Incoming::Link(id) => Addressee::Link(id),
-            Incoming::Accept { .. } => Addressee::Opening,
-            Incoming::Reply(len) => Addressee::Reply(len),
-            _ => Addressee::None,
-        }
+        self.0.incoming(now, &bytes[..len], datagram, reply)
+    }
+
+    /// The answer to a hello for which nothing shall be kept.
+    pub(crate) fn retry(
+        &self,
+        now: Instant,
+        source: SocketAddr,
+        datagram: &[u8],
+        reply: &mut [u8],
+    ) -> Option<usize> {
+        let (bytes, len) = address_bytes(source);
+        self.0.retry(now, &bytes[..len], datagram, reply)
+    }
+
+    /// The answer to a packet for a link that does not exist.
+    pub(crate) fn reset(&mut self, now: Instant, datagram: &[u8], reply: &mut [u8]) -> Option<usize> {
+        self.0.reset(now, datagram, reply)
+    }
+
+    /// The link with this peer has ended and is forgotten.
+    pub(crate) fn forget(&mut self, peer_incarnation: u64) {
+        self.0.on_ended(peer_incarnation);
     }
 }
 

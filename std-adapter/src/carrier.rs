@@ -20,6 +20,9 @@ pub(crate) trait Carrier: Send + Sync {
     /// Emits what the link has to emit, now.
     fn emit<'a>(&self, peer: &'a Arc<Peer>, state: MutexGuard<'a, State>, now: Instant);
 
+    /// Nobody holds the connection any more: it closes by itself.
+    fn abandon(&self, peer: &Arc<Peer>, now: Instant);
+
     /// A message was accepted: emits now, or within a fraction of a millisecond if more seem to follow.
     fn after_send<'a>(&self, peer: &'a Arc<Peer>, state: MutexGuard<'a, State>, now: Instant);
 
@@ -132,8 +135,6 @@ impl<C: Carrier + ?Sized> Handle<C> {
 
 impl<C: Carrier + ?Sized> Drop for Handle<C> {
     fn drop(&mut self) {
-        if !self.is_closed() {
-            self.start_closing();
-        }
+        self.carrier.abandon(&self.peer, self.now());
     }
 }

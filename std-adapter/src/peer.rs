@@ -9,10 +9,10 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use ackline::Instant;
 use ackline::Stats;
 use ackline::config::Channel;
 use ackline::event::{CloseReason, DeliveryId, Event, MessageId};
+use ackline::{Instant, LinkId};
 
 use crate::boundary::Link;
 use crate::error::{RecvError, SendError};
@@ -40,6 +40,16 @@ pub(crate) struct State {
     pub(crate) link: Link,
     /// Where its datagrams go (UDP).
     pub(crate) remote: SocketAddr,
+    /// The ids under which the link is known to its socket (UDP).
+    pub(crate) ids: [LinkId; 2],
+    /// The peer has shown that it receives at its address (UDP).
+    pub(crate) is_validated: bool,
+    /// The application has not been told of it yet (UDP).
+    pub(crate) is_new: bool,
+    /// When the socket ends the link by force, or forgets it when it has ended (UDP).
+    pub(crate) until: Instant,
+    /// The link has ended, and the socket knows (UDP).
+    pub(crate) is_ending: bool,
     /// Datagrams were announced to somebody who emits them later.
     pub(crate) is_listed: bool,
     /// Somebody emits at the moment / must look again when done.
@@ -71,10 +81,16 @@ impl std::fmt::Debug for State {
 
 impl Peer {
     pub(crate) fn new(link: Link, remote: SocketAddr) -> Self {
+        let ids = link.local_link_ids();
         Peer {
             state: Mutex::new(State {
                 link,
                 remote,
+                ids,
+                is_validated: false,
+                is_new: false,
+                until: Instant::MAX,
+                is_ending: false,
                 is_listed: false,
                 is_emitting: false,
                 again: false,

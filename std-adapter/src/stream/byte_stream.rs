@@ -52,6 +52,61 @@ impl ByteStream {
         }));
         Ok(both)
     }
+
+    /// From a terminal device (a serial port, or the far end of an emulator's), made raw: every byte passes as it is.
+    /// Bit rate and the like stay as they are set.
+    ///
+    /// # Errors
+    ///
+    /// There is no such device, or it cannot be opened for both directions.
+    #[cfg(unix)]
+    pub fn terminal(path: &std::path::Path) -> io::Result<Self> {
+        let file = std::fs::OpenOptions::new().read(true).write(true).open(path)?;
+        make_raw(&file)?;
+        Ok(ByteStream::new(file.try_clone()?, file))
+    }
+
+    /// A new pseudo terminal: this end of it, and the path under which others open the other end.
+    ///
+    /// # Errors
+    ///
+    /// The system has no more of them.
+    #[cfg(target_os = "linux")]
+    pub fn pty() -> io::Result<(Self, std::path::PathBuf)> {
+        use std::os::unix::ffi::OsStringExt;
+        let flags = rustix::pty::OpenptFlags::RDWR | rustix::pty::OpenptFlags::NOCTTY;
+        let near = std::fs::File::from(rustix::pty::openpt(flags)?);
+        rustix::pty::unlockpt(&near)?;
+        let name = rustix::pty::ptsname(&near, Vec::new())?.into_bytes();
+        let path = std::path::PathBuf::from(std::ffi::OsString::from_vec(name));
+        let far = std::fs::OpenOptions::new().read(true).write(true).open(&path)?;
+        make_raw(&far)?;
+        let reader = PtyReader { near: near.try_clone()?, _far: far };
+        Ok((ByteStream::new(reader, near), path))
+    }
+}
+
+/// Reads the near end, and holds the far end open: without, reads fail while nobody else has it open.
+#[cfg(target_os = "linux")]
+struct PtyReader {
+    near: std::fs::File,
+    _far: std::fs::File,
+}
+
+#[cfg(target_os = "linux")]
+impl Read for PtyReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.near.read(buffer)
+    }
+}
+
+#[cfg(unix)]
+fn make_raw(terminal: &std::fs::File) -> io::Result<()> {
+    if let Ok(mut attributes) = rustix::termios::tcgetattr(terminal) {
+        attributes.make_raw();
+        rustix::termios::tcsetattr(terminal, rustix::termios::OptionalActions::Now, &attributes)?;
+    }
+    Ok(())
 }
 
 /// Whether a read or write that failed with `e` is worth another try.

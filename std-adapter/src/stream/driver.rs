@@ -10,7 +10,7 @@ use ackline::framing::{DeframerIn, FrameEncoder, encoded_len_max};
 use super::{ByteStream, CHECK, is_temporary};
 use crate::boundary::new_link;
 use crate::carrier::{BlockingCarrier, Carrier, Handle};
-use crate::clock::{Clock, entropy};
+use crate::clock::Clock;
 use crate::connection::Connection;
 use crate::peer::{Peer, State};
 
@@ -42,7 +42,7 @@ pub fn accept(stream: ByteStream, config: &Config) -> io::Result<Connection> {
 
 fn start(stream: ByteStream, config: &Config, active: bool) -> io::Result<Connection> {
     let clock = Clock::new();
-    let mut link = new_link(config, entropy()?);
+    let mut link = new_link(config)?;
     if active {
         link.connect(clock.now());
     }
@@ -242,6 +242,12 @@ impl Carrier for LineCarrier {
     fn emit<'a>(&self, _: &'a Arc<Peer>, state: MutexGuard<'a, State>, _: Instant) {
         drop(state);
         self.0.announce_work();
+    }
+
+    fn abandon(&self, peer: &Arc<Peer>, now: Instant) {
+        let mut state = peer.lock();
+        state.link.close(now);
+        self.emit(peer, state, now);
     }
 
     fn after_send<'a>(&self, peer: &'a Arc<Peer>, state: MutexGuard<'a, State>, now: Instant) {

@@ -86,11 +86,7 @@ impl Endpoint {
         let remote = resolve(remote)?;
         check_family(self.local_addr(), remote)?;
         let hub = &self.0.hub;
-        let peer = hub.add_peer(remote)?;
-        let now = hub.clock.now();
-        let mut state = peer.lock();
-        state.link.connect(now);
-        hub.emit(&peer, state, now);
+        let peer = hub.open_peer(remote)?;
         Ok(self.connection(peer))
     }
 
@@ -117,7 +113,7 @@ impl Endpoint {
 
     /// Connections that have not ended, opened and accepted.
     pub fn connection_count(&self) -> usize {
-        self.0.hub.peer_count()
+        self.0.hub.open_count()
     }
 
     fn connection(&self, peer: Arc<Peer>) -> Connection {
@@ -134,7 +130,7 @@ async fn drive(hub: Arc<Hub>, readiness: UdpSocket, mut receiver: Box<Receiver>,
         hub.emit_listed();
         hub.run_timers();
         let limit = Instant::from_micros(stop_at.load(Ordering::Acquire));
-        if limit != Instant::MAX && (hub.clock.now() >= limit || hub.peer_count() == 0) {
+        if limit != Instant::MAX && (hub.clock.now() >= limit || hub.open_count() == 0) {
             break;
         }
         let until = hub.sleep_until(limit);
@@ -199,6 +195,10 @@ impl Carrier for TaskCarrier {
 
     fn emit<'a>(&self, peer: &'a Arc<Peer>, state: MutexGuard<'a, State>, now: Instant) {
         self.hub.emit(peer, state, now);
+    }
+
+    fn abandon(&self, peer: &Arc<Peer>, now: Instant) {
+        self.hub.abandon(peer, now);
     }
 
     fn after_send<'a>(&self, peer: &'a Arc<Peer>, mut state: MutexGuard<'a, State>, now: Instant) {

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use super::Connection;
 use crate::boundary::new_link;
 use crate::carrier::{Carrier, Handle};
-use crate::clock::{Clock, entropy};
+use crate::clock::Clock;
 use crate::peer::{Peer, State};
 use crate::stream::CHECK;
 
@@ -34,7 +34,7 @@ pub fn connect(
     config: &Config,
 ) -> io::Result<Connection> {
     let clock = Clock::new();
-    let mut link = new_link(config, entropy()?);
+    let mut link = new_link(config)?;
     link.connect(clock.now());
     let nowhere = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
     let line = Arc::new(Line {
@@ -186,6 +186,12 @@ impl Carrier for LineCarrier {
     fn emit<'a>(&self, _: &'a Arc<Peer>, state: MutexGuard<'a, State>, _: Instant) {
         drop(state);
         self.0.work.notify_one();
+    }
+
+    fn abandon(&self, peer: &Arc<Peer>, now: Instant) {
+        let mut state = peer.lock();
+        state.link.close(now);
+        self.emit(peer, state, now);
     }
 
     fn after_send<'a>(&self, peer: &'a Arc<Peer>, state: MutexGuard<'a, State>, now: Instant) {

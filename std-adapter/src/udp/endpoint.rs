@@ -93,11 +93,7 @@ impl Endpoint {
         let remote = resolve(remote)?;
         check_family(self.local_addr(), remote)?;
         let hub = &self.0.driver.hub;
-        let peer = hub.add_peer(remote)?;
-        let now = hub.clock.now();
-        let mut state = peer.lock();
-        state.link.connect(now);
-        hub.emit(&peer, state, now);
+        let peer = hub.open_peer(remote)?;
         Ok(self.connection(peer))
     }
 
@@ -128,7 +124,7 @@ impl Endpoint {
 
     /// Connections that have not ended, opened and accepted.
     pub fn connection_count(&self) -> usize {
-        self.0.driver.hub.peer_count()
+        self.0.driver.hub.open_count()
     }
 
     /// Closes every connection, waits at most `timeout` until they are closed, ends those that are not, and frees the
@@ -142,7 +138,7 @@ impl Endpoint {
             driver.hub.emit(&peer, state, now);
         }
         let clean =
-            driver.wait_for(&Waiter::Arrival, now + timeout, || (driver.hub.peer_count() == 0).then_some(()));
+            driver.wait_for(&Waiter::Arrival, now + timeout, || (driver.hub.open_count() == 0).then_some(()));
         self.0.driver.stop(driver.hub.clock.now());
         if let Some(thread) = lock(&self.0.thread).take() {
             let _ = thread.join();
@@ -175,6 +171,10 @@ impl Carrier for UdpCarrier {
 
     fn emit<'a>(&self, peer: &'a Arc<Peer>, state: MutexGuard<'a, State>, now: Instant) {
         self.driver.hub.emit(peer, state, now);
+    }
+
+    fn abandon(&self, peer: &Arc<Peer>, now: Instant) {
+        self.driver.hub.abandon(peer, now);
     }
 
     fn after_send<'a>(&self, peer: &'a Arc<Peer>, mut state: MutexGuard<'a, State>, now: Instant) {

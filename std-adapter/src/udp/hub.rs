@@ -5,18 +5,20 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use ackline::Instant;
+use ackline::listener::Incoming;
 use ackline::{Config, Receipt};
 use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 
 use super::batch::{Batch, Rest};
 use super::table::Table;
 use super::timers::Timers;
-use crate::boundary::{Addressee, Sorter, new_link};
-use crate::clock::{Clock, entropy};
+use crate::boundary::{Sorter, new_link};
+use crate::clock::Clock;
 use crate::peer::{Peer, State};
 use crate::wait::{Interest, Waker, wait};
 
@@ -25,12 +27,21 @@ use crate::wait::{Interest, Waker, wait};
 const BUFFERS: usize = 16;
 /// The largest that the kernel coalesces into one buffer.
 const BUFFER_LEN: usize = 65_536;
-/// The longest answer to a datagram that belongs to no link. Never longer than what it answers.
-const REPLY_MAX: usize = 256;
+/// The longest answer to a datagram that belongs to no link: what `Listener::incoming` asks for.
+const REPLY_MAX: usize = 64;
 /// Peers accepted and not yet taken by the application. Further ones are not answered, and try again.
 const BACKLOG_MAX: usize = 16_384;
+/// Links whose peer has not shown yet that it receives at its address. Beyond it, hellos are answered with a cookie, and
+/// nothing is kept. They have no time limit: a peer that opens a connection and then waits is silent. Chosen: a burst of
+/// honest peers; 256 links of forged addresses are a few hundred kilobytes.
+const UNVALIDATED_MAX: usize = 256;
+/// How long an ended link still answers its peer, which may not have heard of the end. Chosen: a few round trips of a
+/// long path.
+const ENDED_TIME: Duration = Duration::from_secs(1);
+/// How long a link that nobody holds any more may take to deliver what was sent.
+const ABANDONED_TIME: Duration = Duration::from_secs(60);
 /// How long to wait for room in the socket's send buffer before a datagram counts as lost.
-const WRITABLE_WAIT: std::time::Duration = std::time::Duration::from_millis(5);
+const WRITABLE_WAIT: Duration = Duration::from_millis(5);
 
 thread_local! {
     static BATCH: RefCell<Batch> = RefCell::new(Batch::new());
@@ -63,7 +74,12 @@ pub(crate) struct Hub {
     config: Config,
     accepts: bool,
     table: Mutex<Table>,
+    /// Links that have not ended.
+    open_count: AtomicUsize,
+    unvalidated_count: AtomicUsize,
     timers: Mutex<Timers>,
+    /// Incarnations of peers whose ended links were removed, for the sorter.
+    forgotten: Mutex<Vec<u64>>,
     /// Peers that have datagrams to emit, for whoever drives next.
     listed: Mutex<Vec<Arc<Peer>>>,
     backlog: Mutex<VecDeque<Arc<Peer>>>,
@@ -91,7 +107,7 @@ impl Hub {
         wake: Wake,
     ) -> io::Result<(Self, Box<Receiver>)> {
         let udp = UdpSocketState::new(UdpSockRef::from(&socket))?;
-        let sorter = Sorter::new(&config, entropy()?);
+        let sorter = Sorter::new(&config)?;
         let buffers = vec![0; BUFFERS * BUFFER_LEN].into_boxed_slice();
         let receiver = Box::new(Receiver { sorter, buffers, touched: Vec::new() });
         let hub = Hub {
@@ -101,6 +117,9 @@ impl Hub {
             config,
             accepts,
             table: Mutex::default(),
+            open_count: AtomicUsize::new(0),
+            unvalidated_count: AtomicUsize::new(0),
+            forgotten: Mutex::default(),
             timers: Mutex::default(),
             listed: Mutex::default(),
             backlog: Mutex::default(),
@@ -113,19 +132,35 @@ impl Hub {
     }
 
     /// A new link with the peer at `remote`, known to the table.
-    pub(crate) fn add_peer(&self, remote: SocketAddr) -> io::Result<Arc<Peer>> {
+    fn add_peer(&self, remote: SocketAddr) -> io::Result<Arc<Peer>> {
         let mut table = lock(&self.table);
-        // Ids are random; another seed is tried while one is taken.
+        if table.by_address(remote).is_some() {
+            let text = format!("there is a connection with {remote} already: use it, or another socket");
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
+        }
+        // Ids are random; others are drawn while one is taken.
         for _ in 0..64 {
-            let link = new_link(&self.config, entropy()?);
-            let id = link.local_link_id();
-            if !table.contains(id) {
+            let link = new_link(&self.config)?;
+            if table.has_room_for(&link) {
+                let ids = link.local_link_ids();
                 let peer = Arc::new(Peer::new(link, remote));
-                table.insert(id, remote, peer.clone());
+                table.insert(ids, remote, &peer);
+                self.open_count.fetch_add(1, Ordering::Relaxed);
                 return Ok(peer);
             }
         }
         Err(io::Error::other("no free link id: raise Config::link_id_len"))
+    }
+
+    /// The same, opened from this side.
+    pub(crate) fn open_peer(&self, remote: SocketAddr) -> io::Result<Arc<Peer>> {
+        let peer = self.add_peer(remote)?;
+        let now = self.clock.now();
+        let mut state = peer.lock();
+        state.is_validated = true;
+        state.link.connect(now);
+        self.emit(&peer, state, now);
+        Ok(peer)
     }
 
     pub(crate) fn take_arrival(&self) -> Option<Arc<Peer>> {
@@ -136,8 +171,9 @@ impl Hub {
         lock(&self.table).peers()
     }
 
-    pub(crate) fn peer_count(&self) -> usize {
-        lock(&self.table).len()
+    /// Links that have not ended.
+    pub(crate) fn open_count(&self) -> usize {
+        self.open_count.load(Ordering::Relaxed)
     }
 
     // ---- in
@@ -157,6 +193,9 @@ impl Hub {
         // the links' own timers deal with a peer that is not there.
         let filled = received.unwrap_or(0);
         let now = self.clock.now();
+        for incarnation in lock(&self.forgotten).drain(..) {
+            receiver.sorter.forget(incarnation);
+        }
         let mut count = 0;
         for (meta, buffer) in metas[..filled].iter().zip(buffers.chunks(BUFFER_LEN)) {
             let stride = meta.stride.max(1);
@@ -176,40 +215,116 @@ impl Hub {
 
     fn dispatch(&self, now: Instant, source: SocketAddr, datagram: &[u8], receiver: &mut Receiver) {
         let mut reply = [0; REPLY_MAX];
-        let peer = match receiver.sorter.sort(now, source, datagram, &mut reply) {
-            Addressee::Link(id) => lock(&self.table).by_id(id).cloned(),
-            Addressee::Opening => self.opening_peer(source),
-            Addressee::Reply(len) => {
-                let _ = self.transmit(source, &reply[..len], None);
-                None
+        let answer = match receiver.sorter.sort(now, source, datagram, &mut reply) {
+            Incoming::Link(id) => {
+                let found = lock(&self.table).by_id(id).cloned();
+                match found {
+                    // Only who has heard us knows this id.
+                    Some(peer) => return self.hand_over(now, source, datagram, peer, true, receiver),
+                    None => receiver.sorter.reset(now, datagram, &mut reply),
+                }
             }
-            Addressee::None => None,
+            Incoming::Hello { to, incarnation: _, is_validated } => {
+                let found = {
+                    let table = lock(&self.table);
+                    table.by_id(to).or_else(|| table.by_address(source)).cloned()
+                };
+                let peer = match found {
+                    Some(peer) => Some(peer),
+                    None if !self.accepts => return,
+                    None if !is_validated && self.is_loaded() => None,
+                    None => match self.accept_peer(source, is_validated) {
+                        Some(peer) => Some(peer),
+                        None => return,
+                    },
+                };
+                match peer {
+                    Some(peer) => {
+                        return self.hand_over(now, source, datagram, peer, is_validated, receiver);
+                    }
+                    None => receiver.sorter.retry(now, source, datagram, &mut reply),
+                }
+            }
+            Incoming::Reply(len) => Some(len),
+            // Answers of a listener carry no link id: they are for the link with that address, which judges them.
+            Incoming::Drop => {
+                let found = lock(&self.table).by_address(source).cloned();
+                if let Some(peer) = found {
+                    self.hand_over(now, source, datagram, peer, false, receiver);
+                }
+                return;
+            }
         };
-        let Some(peer) = peer else { return };
+        if let Some(len) = answer {
+            let _ = self.transmit(source, &reply[..len], None);
+        }
+    }
+
+    fn hand_over(
+        &self,
+        now: Instant,
+        source: SocketAddr,
+        datagram: &[u8],
+        peer: Arc<Peer>,
+        validates: bool,
+        receiver: &mut Receiver,
+    ) {
         let mut state = peer.lock();
-        let receipt = state.link.handle_datagram(now, datagram);
-        if receipt == Receipt::Accepted && state.remote != source {
-            let (id, from) = (state.link.local_link_id(), std::mem::replace(&mut state.remote, source));
-            drop(state);
-            lock(&self.table).move_to(id, from, source);
+        let is_accepted = state.link.handle_datagram(now, datagram) == Receipt::Accepted;
+        if is_accepted && validates && !state.is_validated {
+            state.is_validated = true;
+            self.unvalidated_count.fetch_sub(1, Ordering::Relaxed);
+        }
+        // A hello that the link did not like opens nothing.
+        let is_arrival = is_accepted && std::mem::take(&mut state.is_new);
+        if state.ids != state.link.local_link_ids() || is_accepted && state.remote != source {
+            self.rename(state, source, is_accepted, &peer);
         } else {
             drop(state);
+        }
+        if is_arrival {
+            lock(&self.backlog).push_back(peer.clone());
+            self.arrivals.notify(usize::MAX);
         }
         if !receiver.touched.last().is_some_and(|last| Arc::ptr_eq(last, &peer)) {
             receiver.touched.push(peer);
         }
     }
 
-    fn opening_peer(&self, source: SocketAddr) -> Option<Arc<Peer>> {
-        if let Some(peer) = lock(&self.table).by_address(source) {
-            return Some(peer.clone());
+    /// The link has other ids, or its peer another address. Rare: takes both locks, the table's first.
+    fn rename(&self, state: MutexGuard<'_, State>, source: SocketAddr, moves: bool, peer: &Arc<Peer>) {
+        drop(state);
+        let mut table = lock(&self.table);
+        let mut state = peer.lock();
+        let old = state.ids;
+        if old != state.link.local_link_ids() {
+            table.replace_ids(old, &mut state.link, peer);
+            state.ids = state.link.local_link_ids();
         }
-        if !self.accepts || lock(&self.backlog).len() >= BACKLOG_MAX {
+        if moves && state.remote != source {
+            table.move_to(state.remote, source, peer);
+            state.remote = source;
+        }
+    }
+
+    fn is_loaded(&self) -> bool {
+        self.unvalidated_count.load(Ordering::Relaxed) >= UNVALIDATED_MAX
+    }
+
+    fn accept_peer(&self, source: SocketAddr, is_validated: bool) -> Option<Arc<Peer>> {
+        if lock(&self.backlog).len() >= BACKLOG_MAX {
             return None;
         }
         let peer = self.add_peer(source).ok()?;
-        lock(&self.backlog).push_back(peer.clone());
-        self.arrivals.notify(usize::MAX);
+        let mut state = peer.lock();
+        state.is_new = true;
+        if is_validated {
+            state.is_validated = true;
+        } else {
+            state.link.set_unvalidated();
+            self.unvalidated_count.fetch_add(1, Ordering::Relaxed);
+        }
+        drop(state);
         Some(peer)
     }
 
@@ -261,22 +376,54 @@ impl Hub {
     /// Timer, outcomes and end of a link that was just worked on.
     fn finish(&self, peer: &Arc<Peer>, mut state: MutexGuard<'_, State>) {
         let has_events = state.drain_events();
-        if let Some(deadline) = state.link.poll_timeout()
-            && deadline < state.scheduled
-        {
+        if state.link.is_closed() && !state.is_ending {
+            state.is_ending = true;
+            state.until = self.clock.now() + ENDED_TIME;
+            self.open_count.fetch_sub(1, Ordering::Relaxed);
+            if !state.is_validated {
+                state.is_validated = true;
+                self.unvalidated_count.fetch_sub(1, Ordering::Relaxed);
+            }
+            self.arrivals.notify(usize::MAX);
+        }
+        let deadline = state.link.poll_timeout().unwrap_or(Instant::MAX).min(state.until);
+        if deadline < state.scheduled {
             state.scheduled = deadline;
             lock(&self.timers).push(deadline, peer.clone());
             if deadline.as_micros() < self.sleeps_until.load(Ordering::SeqCst) {
                 self.wake_driver();
             }
         }
-        let ended = state.link.is_closed().then(|| (state.link.local_link_id(), state.remote));
         drop(state);
-        if let Some((id, remote)) = ended {
-            lock(&self.table).remove(id, remote);
-        }
-        if has_events || ended.is_some() {
+        if has_events {
             peer.notify();
+        }
+    }
+
+    /// The time that a link was given is over: it ends, or is forgotten if it has ended.
+    fn time_is_up(&self, peer: &Arc<Peer>, mut state: MutexGuard<'_, State>, now: Instant) {
+        if !state.is_ending {
+            state.link.abort(now);
+            self.emit(peer, state, now);
+            peer.notify();
+            return;
+        }
+        state.until = Instant::MAX;
+        let (ids, remote, incarnation) = (state.ids, state.remote, state.link.peer_incarnation());
+        drop(state);
+        lock(&self.table).remove(ids, remote, peer);
+        if incarnation != 0 {
+            lock(&self.forgotten).push(incarnation);
+        }
+    }
+
+    /// Nobody holds the connection any more.
+    pub(crate) fn abandon(&self, peer: &Arc<Peer>, now: Instant) {
+        let mut state = peer.lock();
+        if !state.is_ending {
+            state.until = state.until.min(now + ABANDONED_TIME);
+            state.link.close(now);
+            self.emit(peer, state, now);
         }
     }
 
@@ -346,6 +493,10 @@ impl Hub {
             let Some(peer) = lock(&self.timers).pop(now) else { break };
             let mut state = peer.lock();
             state.scheduled = Instant::MAX;
+            if state.until <= now {
+                self.time_is_up(&peer, state, now);
+                continue;
+            }
             if state.link.poll_timeout().is_some_and(|deadline| deadline <= now) {
                 state.link.handle_timeout(now);
             }

@@ -329,7 +329,7 @@ impl Driver {
     }
 
     fn is_done(&self, lead: &Lead) -> bool {
-        lead.stop_at.is_some_and(|at| self.hub.clock.now() >= at || self.hub.peer_count() == 0)
+        lead.stop_at.is_some_and(|at| self.hub.clock.now() >= at || self.hub.open_count() == 0)
     }
 }
 
