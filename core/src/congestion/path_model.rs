@@ -136,6 +136,9 @@ pub struct PathModel {
     loss_acked: u32,
     /// Its smoothed scatter.
     loss_dev: i32,
+    /// Datagrams sent and lost in the slow rounds of drains since the last verdict.
+    judged_sent: u32,
+    judged_lost: u32,
     arrived: [u32; ARRIVED_ROUNDS],
     arrived_next: u8,
 
@@ -199,6 +202,8 @@ impl PathModel {
             loss_carried: 0,
             loss_acked: 0,
             loss_dev: 0,
+            judged_sent: 0,
+            judged_lost: 0,
             rtt_x4: 0,
             is_competing: false,
             is_drained: false,
@@ -228,12 +233,22 @@ impl PathModel {
     fn end_round(&mut self, now: Instant) {
         let carried = self.carried.wrapping_sub(self.round_carried);
         let sent_for = self.newest_sent_at.micros_since(self.round_sent_at);
-        let micros = now.micros_since(self.round_start).max(sent_for).max(1);
+        let acked_for = now.micros_since(self.round_start).max(1);
+        let micros = acked_for.max(sent_for);
         let arrived = rate_of(self.round_acked.min(carried), micros);
         // Lost packets count as carried, but only so far: what overflows a queue was not carried by anything.
         let rate = rate_of(carried, micros).min(scale(arrived, ONE * ONE / (ONE - LOSS_MAX)));
-        // Acknowledgements came in more slowly than the packets went out: the queue grew.
-        let is_slower = u64::from(micros) * 1000 > u64::from(sent_for) * 1020;
+        // While acknowledgements come in at another rate than the packets left, a queue grows or shrinks, and theirs is
+        // the rate of the bottleneck.
+        let is_bottleneck = acked_for.abs_diff(sent_for) > sent_for / 50;
+        let drained = rate_of(carried, acked_for)
+            .min(scale(rate_of(self.round_acked, acked_for), ONE * ONE / (ONE - LOSS_MAX)));
+        let lost =
+            (u64::from(carried.saturating_sub(self.round_acked)) * 1024 / u64::from(carried.max(1))) as u32;
+        // A few packets tell little: one lost of eight is no sign of anything.
+        let explained = self.loss_base + self.loss_base / 4 + LOSS_MARGIN;
+        let is_lossy =
+            self.loss_base < 64 && lost > explained + 2 * ONE * self.datagram / carried.max(self.datagram);
         if self.mode == Mode::Drain(1) {
             self.judge_loss(carried);
         }
@@ -256,7 +271,13 @@ impl PathModel {
 
         match self.mode {
             Mode::Start => self.round_in_start(rate, app_limited),
-            Mode::Cruise => self.round_in_cruise(now, rate, is_slower, app_limited),
+            Mode::Cruise => self.round_in_cruise(
+                now,
+                rate,
+                if is_bottleneck { drained } else { u32::MAX },
+                is_lossy,
+                app_limited,
+            ),
             Mode::Drain(left) => self.round_in_drain(now, left),
             Mode::Compete => self.round_in_compete(now, rate),
         }
@@ -285,7 +306,7 @@ impl PathModel {
 
     /// Whether more is lost than the path's own loss and its scatter explain: the path drops what does not fit.
     fn is_overloaded(&self) -> bool {
-        self.loss > self.loss_base + LOSS_MARGIN.max(2 * self.loss_dev as u32)
+        self.loss > self.loss_base + (2 * self.loss_dev as u32).clamp(LOSS_MARGIN, 4 * LOSS_MARGIN)
     }
 
     /// The slow round of a drain is accounted for. Loss that went away with half of the load was the load's doing, loss
@@ -293,17 +314,21 @@ impl PathModel {
     fn judge_loss(&mut self, carried: u32) {
         let sent = carried / self.datagram;
         let lost = carried.saturating_sub(self.round_acked) / self.datagram;
-        let expected = scale(sent, self.loss);
-        let unexplained = self.loss.min(LOSS_MAX).saturating_sub(self.loss_base);
+        self.judged_sent += sent;
+        self.judged_lost += lost;
+        let expected = scale(self.judged_sent, self.loss);
         if expected < JUDGED_LOSSES {
-            self.loss_base += if self.is_overloaded() { unexplained / 4 } else { 0 };
-        } else if lost * 3 < expected {
-            self.loss = lost * 1024 / sent.max(1);
+            return;
+        }
+        let unexplained = self.loss.min(LOSS_MAX).saturating_sub(self.loss_base);
+        if self.judged_lost * 3 < expected {
+            self.loss = self.judged_lost * 1024 / self.judged_sent.max(1);
             self.loss_base = self.loss_base.min(self.loss);
             self.capacity = scale(self.capacity, ONE * 3 / 4);
-        } else if lost * 2 > expected {
+        } else if self.judged_lost * 2 > expected {
             self.loss_base += unexplained / 2;
         }
+        (self.judged_sent, self.judged_lost) = (0, 0);
     }
 
     fn observe_queue(&mut self, now: Instant) {
@@ -439,19 +464,22 @@ impl PathModel {
         }
     }
 
-    fn round_in_cruise(&mut self, now: Instant, rate: u32, is_slower: bool, app_limited: bool) {
+    fn round_in_cruise(&mut self, now: Instant, rate: u32, drained: u32, is_lossy: bool, app_limited: bool) {
         let target = self.target();
         let is_loaded = self.queue > target / 2;
         let gain_seen = self.gain_before;
         let is_exceeded = gain_seen > 0 && rate > scale(self.capacity, (ONE as i32 + gain_seen / 2) as u32);
-        if self.is_overloaded() {
+        if self.is_overloaded() || is_lossy {
             self.empty_rounds = 0;
         } else if is_exceeded && !is_loaded {
             self.capacity = rate;
         } else if rate > self.capacity {
             self.capacity += (rate - self.capacity) / if is_loaded { 4 } else { 2 };
-        } else if !app_limited && (self.queue > target || (is_loaded && is_slower)) {
-            self.capacity -= (self.capacity - rate) / 4;
+        } else if !app_limited && is_loaded && drained < self.capacity {
+            let part = if self.queue > self.base.max(2 * target) { 1 } else { 4 };
+            self.capacity -= (self.capacity - drained) / part;
+        } else if !app_limited && self.queue > target {
+            self.capacity -= (self.capacity - rate) / 8;
         }
         if is_loaded {
             self.empty_rounds = 0;
@@ -659,6 +687,11 @@ impl Controller for PathModel {
     }
 
     fn pacing_rate(&self) -> u32 {
+        if self.mode == Mode::Start && self.pacing > 0 {
+            // What a flow sent that had little to send says nothing: an initial window in a round trip is always allowed
+            // (RFC 9002, 7.7).
+            return self.pacing.max(rate_of(initial_window(self.datagram), self.base.min(333_000)));
+        }
         self.pacing
     }
 
