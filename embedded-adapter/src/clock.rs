@@ -4,7 +4,7 @@ use core::future::Future;
 use core::pin::pin;
 use core::task::Context;
 
-use ackline::time::Instant;
+use ackline::Instant;
 use embassy_time::{TICK_HZ, Timer};
 
 /// The present on the clock that all links of this crate use: microseconds since the time driver's origin.

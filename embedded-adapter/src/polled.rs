@@ -1,10 +1,9 @@
 //! Serial lines over embedded-io 0.7, without an executor.
 
-use ackline::Link;
 use ackline::congestion::Controller;
 use ackline::framing::{Deframer, FrameCheck, FrameEncoder, FrameStats};
 use ackline::storage::Storage;
-use ackline::time::Instant;
+use ackline::{Instant, Link};
 use embedded_io::{Read, ReadReady, Write};
 
 /// Bytes read or written at one time. Chosen: four FIFOs of a common UART.

@@ -6,8 +6,7 @@ use core::task::Poll;
 
 use ackline::congestion::Controller;
 use ackline::storage::Storage;
-use ackline::time::Instant;
-use ackline::{Channel, FailReason, Link, MessageId, SendError};
+use ackline::{Channel, FailReason, Instant, Link, MessageId, SendError};
 use embassy_sync::blocking_mutex::raw::RawMutex;
 
 use crate::now;

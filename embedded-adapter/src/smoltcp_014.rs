@@ -2,8 +2,7 @@
 
 use ackline::congestion::Controller;
 use ackline::storage::Storage;
-use ackline::time::Instant;
-use ackline::{Link, Receipt};
+use ackline::{Instant, Link, Receipt};
 use smoltcp::socket::udp;
 use smoltcp::wire::IpEndpoint;
 

@@ -1,0 +1,167 @@
+//! The desktop: sends commands, takes readings, and checks what the node promises.
+
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use ackline_std::stream::{self, ByteStream};
+use ackline_std::{Channel, Config, Connection, Endpoint, Event, Events, RecvError, SendError};
+use telemetry::{Action, Command, MESSAGE_MAX, Reading, filling};
+
+use crate::Failure;
+use crate::report::Report;
+
+const CHANNEL: Channel = Channel(0);
+/// How often the state is told.
+const REPORT_EVERY: Duration = Duration::from_millis(50);
+/// How long the node may take to say hello.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Commands outstanding at one time: more than the node can hold, so that its flow control shows.
+const OUTSTANDING_MAX: u32 = 16;
+/// Readings that the node is asked for at one time.
+const REQUEST: u32 = 1_000_000;
+/// What the node configures, too: frames on a line of which the rate does not matter, as the emulator has none.
+const SERIAL_DATAGRAM_MAX: u16 = 512;
+
+/// Runs one life of the desktop on `line`: `commands` to send, `readings` to wait for. Ends when all is through.
+pub fn run(line: &str, run: &str, commands: &str, readings: &str) -> Result<(), Failure> {
+    let mut desktop = Desktop {
+        run: run.parse()?,
+        commands: commands.parse()?,
+        readings: readings.parse()?,
+        ..Desktop::default()
+    };
+    match line.split_once(':') {
+        Some(("udp", port)) => {
+            let mut config = Config::udp();
+            config.message_max = MESSAGE_MAX as u32;
+            let endpoint = Endpoint::bind(("127.0.0.1", port.parse()?), &config)?;
+            let connection = endpoint.accept_timeout(PATIENCE).ok_or("no node said hello")?;
+            desktop.drive(&connection)
+        }
+        Some(("unix", path)) => {
+            let mut config = Config::serial(0);
+            config.datagram_max = SERIAL_DATAGRAM_MAX;
+            config.message_max = MESSAGE_MAX as u32;
+            let connection = stream::connect(ByteStream::unix(UnixStream::connect(path)?)?, &config)?;
+            desktop.drive(&connection)
+        }
+        _ => Err(format!("not a line: {line}").into()),
+    }
+}
+
+#[derive(Default)]
+struct Desktop {
+    run: u32,
+    commands: u32,
+    readings: u32,
+    sent: u32,
+    report: Report,
+    /// Boot and number of the latest reading.
+    latest: Option<(u32, u32)>,
+    /// What the node is to be told next.
+    request: Option<Action>,
+    is_asked_to_stop: bool,
+}
+
+impl Desktop {
+    fn drive(&mut self, connection: &Connection) -> Result<(), Failure> {
+        let events = connection.events();
+        let mut reported = Instant::now();
+        loop {
+            match connection.recv_timeout(Duration::from_millis(2)) {
+                Ok(message) => self.on_reading(&message.payload)?,
+                Err(RecvError::TimedOut) => {}
+                Err(error) => return Err(error.into()),
+            }
+            self.take_events(&events);
+            self.send_commands(connection)?;
+            if reported.elapsed() >= REPORT_EVERY || self.report.done == 1 {
+                reported = Instant::now();
+                self.tell(connection);
+                if self.report.done == 1 {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn tell(&mut self, connection: &Connection) {
+        let stats = connection.stats();
+        self.report.lost = stats.packets_lost;
+        self.report.spurious = stats.packets_spurious;
+        self.report.probes = stats.probes;
+        println!("{}", self.report);
+        if std::env::var_os("E2E_STATS").is_some() {
+            eprintln!("{stats:?}");
+        }
+    }
+
+    fn on_reading(&mut self, payload: &[u8]) -> Result<(), Failure> {
+        let reading: Reading = postcard::from_bytes(payload)?;
+        let mut samples = [0; _];
+        let is_intact = reading.samples == filling(reading.number, &mut samples);
+        let is_next = match self.latest.replace((reading.boot, reading.number)) {
+            Some((boot, number)) if boot == reading.boot => reading.number == number.wrapping_add(1),
+            _ => {
+                self.report.boots += 1;
+                self.request = Some(Action::Send(REQUEST));
+                true
+            }
+        };
+        self.report.readings += 1;
+        if !is_next || !is_intact {
+            self.report.wrong += 1;
+            eprintln!("wrong reading: {reading:?}");
+        }
+        if reading.tally.out_of_order > 0 || reading.tally.not_settled > 0 {
+            return Err(format!("the node counts wrong commands or unsettled readings: {:?}", reading.tally).into());
+        }
+        if std::env::var_os("E2E_STATS").is_some() && reading.number % 500 == 1 {
+            eprintln!("{:?}", reading.tally);
+        }
+        self.report.node_restarts = reading.tally.restarts;
+        let has_all = self.report.readings >= self.readings && self.report.settled >= self.commands;
+        if has_all && !self.is_asked_to_stop {
+            self.request = Some(Action::Send(0));
+            self.is_asked_to_stop = true;
+        }
+        // At rest, a reading leaves a second after the one before it, when all earlier ones have been settled.
+        if self.is_asked_to_stop && self.request.is_none() && reading.tally.settled == reading.number {
+            self.report.done = 1;
+        }
+        Ok(())
+    }
+
+    fn take_events(&mut self, events: &Events) {
+        while let Some(event) = events.try_next() {
+            match event {
+                Event::Settled(_) => self.report.settled += 1,
+                Event::Expired(_) | Event::Failed(..) => self.report.not_settled += 1,
+                Event::PeerRestarted => self.report.restarts += 1,
+                Event::Closed(reason) => eprintln!("closed: {reason:?}"),
+                _ => {}
+            }
+        }
+    }
+
+    fn send_commands(&mut self, connection: &Connection) -> Result<(), Failure> {
+        while self.request.is_some()
+            || self.sent < self.commands && self.sent - self.report.settled < OUTSTANDING_MAX
+        {
+            let mut data = [0; _];
+            let data = filling(self.sent, &mut data);
+            let action = self.request.unwrap_or(Action::Note);
+            let command = Command { run: self.run, number: self.sent, action, data };
+            let mut buffer = [0; MESSAGE_MAX];
+            match connection.try_send(CHANNEL, postcard::to_slice(&command, &mut buffer)?) {
+                Ok(_) => {
+                    self.sent += 1;
+                    self.request = None;
+                }
+                Err(SendError::Full) => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,37 @@
+//! End-to-end tests of the telemetry node.
+//!
+//! ```text
+//! e2e run BOARD IMAGE ELF [--messages N] [--clean]
+//! e2e desktop udp:PORT|unix:PATH RUN COMMANDS READINGS
+//! ```
+//!
+//! `run` starts the emulator, a relay that impairs the link, and a desktop: this program again, as `desktop`, in a process
+//! of its own, so that it can be killed. While messages flow both ways it resets the board twice by the emulator's monitor
+//! and kills the desktop once. It ends with status 0 if every promise held.
+
+mod desktop;
+mod emulator;
+mod report;
+mod scenario;
+
+use std::process::ExitCode;
+
+/// Why a test failed.
+pub type Failure = Box<dyn std::error::Error>;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let result = match arguments[..] {
+        ["run", board, image, elf, ref options @ ..] => scenario::run(board, image, elf, options),
+        ["desktop", line, run, commands, readings] => desktop::run(line, run, commands, readings),
+        _ => Err("usage: e2e run BOARD IMAGE ELF [--messages N] [--clean]".into()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("FAILED: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}

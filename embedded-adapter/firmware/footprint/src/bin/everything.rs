@@ -1,0 +1,74 @@
+//! Every feature of the core: four channels of all modes, fragments, deadlines, explicit settlement, congestion control,
+//! framing, closing. It has no panic of its own, so that any that the linker finds is the core's.
+#![no_std]
+#![no_main]
+#![forbid(unsafe_code)]
+
+use ackline::congestion::PathModel;
+use ackline::framing::{Deframer, FrameCheck, FrameEncoder};
+use ackline::storage::Inline;
+use ackline::{Channel, ChannelConfig, Config, Link, Mode};
+use footprint::{halt, now, receive, transmit, wish};
+use panic_halt as _;
+use static_cell::StaticCell;
+
+const DATAGRAM_MAX: usize = 256;
+type Node = Link<Inline<4, 8, 2048, 16>, PathModel>;
+
+fn config() -> Config {
+    let mut config = Config::udp()
+        .channel(0, ChannelConfig::new(Mode::Ordered).priority(1).settle_explicitly())
+        .channel(1, ChannelConfig::new(Mode::Unordered))
+        .channel(2, ChannelConfig::new(Mode::Latest).priority(2))
+        .channel(3, ChannelConfig::new(Mode::BestEffort).priority(3));
+    config.datagram_max = DATAGRAM_MAX as u16;
+    config.keep_alive = Some(core::time::Duration::from_secs(1));
+    config.give_up = Some(core::time::Duration::from_secs(30));
+    config
+}
+
+#[cortex_m_rt::entry]
+fn main() -> ! {
+    static LINK: StaticCell<Node> = StaticCell::new();
+    static DEFRAMER: StaticCell<Deframer<DATAGRAM_MAX>> = StaticCell::new();
+    static TRANSMIT: StaticCell<[u8; DATAGRAM_MAX]> = StaticCell::new();
+    let Some(link) = LINK.try_init_with(|| Node::new(&config(), PathModel::default(), wish().into())) else { halt() };
+    let Some(deframer) = DEFRAMER.try_init_with(|| Deframer::new(FrameCheck::Crc32)) else { halt() };
+    let Some(buffer) = TRANSMIT.try_init_with(|| [0; DATAGRAM_MAX]) else { halt() };
+    link.connect(now());
+    loop {
+        while let Some(byte) = receive() {
+            if let (_, Some(datagram)) = deframer.push(&[byte]) {
+                link.handle_datagram(now(), datagram);
+            }
+        }
+        let mut taken = None;
+        while let Some(delivery) = link.recv(now()) {
+            delivery.payload.iter().copied().for_each(transmit);
+            taken = Some(delivery.id);
+        }
+        if let Some(id) = taken {
+            let _ = link.settle(now(), id);
+        }
+        while link.poll_event().is_some() {}
+        let message = buffer.get(..wish() as usize).unwrap_or(&[]);
+        match wish() {
+            1 => drop(link.send(now(), Channel(wish() as u8), message)),
+            2 => drop(link.send_before(now(), Channel(wish() as u8), message, now())),
+            3 => link.close(now()),
+            4 => link.abort(now()),
+            5 => transmit(link.stats().probes as u8),
+            _ => {}
+        }
+        if link.poll_timeout().is_some_and(|deadline| deadline <= now()) {
+            link.handle_timeout(now());
+        }
+        while let Some(len) = link.poll_transmit(now(), buffer) {
+            let datagram = buffer.get(..len).unwrap_or(&[]);
+            let mut encoder = FrameEncoder::new(FrameCheck::Crc32, datagram);
+            while let Some(byte) = encoder.next_byte(datagram) {
+                transmit(byte);
+            }
+        }
+    }
+}

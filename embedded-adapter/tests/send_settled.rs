@@ -1,0 +1,128 @@
+//! Waiting for the outcome of one message.
+
+mod common;
+
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Waker};
+
+use ackline::congestion::FixedRate;
+use ackline::storage::Inline;
+use ackline::{Channel, Config, Event, FailReason, MessageId};
+use ackline_embedded::{NotSettled, Port, RecvError, State, WAITERS_MAX};
+use common::{block_on, clock};
+use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+
+type Storage = Inline<1, 8, 1024, 8>;
+type Node = State<NoopRawMutex, Storage, FixedRate>;
+const CHANNEL: Channel = Channel(0);
+
+fn state(seed: u64) -> Node {
+    let mut config = Config::serial(0);
+    config.message_max = 64;
+    State::new(&config, FixedRate::new(1_000_000), seed)
+}
+
+/// Carries what there is to carry, both ways, a few round trips long.
+fn carry(left: &Port<'_, NoopRawMutex, Storage, FixedRate>, right: &Port<'_, NoopRawMutex, Storage, FixedRate>) {
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut buffer = [0; 256];
+    for _ in 0..200 {
+        for (from, to) in [(left, right), (right, left)] {
+            while let std::task::Poll::Ready(Some(len)) = from.poll_transmit(&mut cx, &mut buffer) {
+                to.handle_datagram(&buffer[..len]);
+            }
+        }
+        embassy_time::MockDriver::get().advance(embassy_time::Duration::from_micros(500));
+    }
+}
+
+fn poll_once<F: Future>(future: std::pin::Pin<&mut F>) -> std::task::Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+#[test]
+fn outcome_goes_to_its_waiter_and_not_to_events() {
+    let _turn = clock();
+    let (mut left, mut right) = (state(1), state(2));
+    let (port, sender, _receiver, mut events) = left.split();
+    let (far_port, _far_sender, mut far_receiver, _far_events) = right.split();
+    sender.connect();
+    let mut waiting = pin!(sender.send_settled(CHANNEL, b"one"));
+    assert!(poll_once(waiting.as_mut()).is_pending());
+    carry(&port, &far_port);
+    assert!(poll_once(waiting.as_mut()).is_pending(), "nobody has taken it yet");
+    assert_eq!(block_on(far_receiver.recv_with(|delivery| delivery.payload.to_vec())).unwrap(), b"one");
+    carry(&port, &far_port);
+    assert_eq!(block_on(events.next()), Event::Connected);
+    assert_eq!(block_on(waiting), Ok(()));
+    assert!(poll_once(pin!(events.next())).is_pending());
+}
+
+#[test]
+fn outcome_of_a_dropped_waiter_goes_to_events() {
+    let _turn = clock();
+    let (mut left, mut right) = (state(1), state(2));
+    let (port, sender, _receiver, mut events) = left.split();
+    let (far_port, _far_sender, mut far_receiver, _far_events) = right.split();
+    sender.connect();
+    {
+        let mut waiting = pin!(sender.send_settled(CHANNEL, b"one"));
+        assert!(poll_once(waiting.as_mut()).is_pending());
+    }
+    carry(&port, &far_port);
+    block_on(far_receiver.recv_with(|_| ())).unwrap();
+    carry(&port, &far_port);
+    assert_eq!(block_on(events.next()), Event::Connected);
+    assert_eq!(block_on(events.next()), Event::Settled(MessageId { channel: CHANNEL, sequence: 0 }));
+}
+
+#[test]
+fn waiter_without_a_place_sends_when_one_is_free() {
+    let _turn = clock();
+    let (mut left, mut right) = (state(1), state(2));
+    let (port, sender, _receiver, _events) = left.split();
+    let (far_port, _far_sender, mut far_receiver, _far_events) = right.split();
+    sender.connect();
+    let mut waiting: Vec<_> =
+        (0..=WAITERS_MAX).map(|_| Box::pin(sender.send_settled(CHANNEL, b"message"))).collect();
+    for waiting in &mut waiting {
+        assert!(poll_once(waiting.as_mut()).is_pending());
+    }
+    assert_eq!(sender.stats().messages_sent as usize, WAITERS_MAX);
+    drop(waiting.remove(0));
+    let last = waiting.last_mut().unwrap();
+    assert!(poll_once(last.as_mut()).is_pending());
+    assert_eq!(sender.stats().messages_sent as usize, WAITERS_MAX + 1);
+    carry(&port, &far_port);
+    for _ in 0..=WAITERS_MAX {
+        block_on(far_receiver.recv_with(|_| ())).unwrap();
+    }
+    carry(&port, &far_port);
+    drop(_events);
+    for waiting in waiting {
+        assert_eq!(block_on(waiting), Ok(()));
+    }
+}
+
+#[test]
+fn aborted_link_tells_waiters_and_receivers() {
+    let _turn = clock();
+    let mut left = state(1);
+    let (_port, sender, mut receiver, _) = left.split();
+    let mut waiting = pin!(sender.send_settled(CHANNEL, b"one"));
+    assert!(poll_once(waiting.as_mut()).is_pending());
+    sender.abort();
+    assert_eq!(block_on(waiting), Err(NotSettled::Failed(FailReason::Closed)));
+    assert_eq!(block_on(receiver.recv_with(|_| ())), Err(RecvError::Closed));
+    assert!(matches!(block_on(sender.send_settled(CHANNEL, b"two")), Err(NotSettled::Refused(_))));
+}
+
+#[test]
+fn short_buffer_is_refused_before_a_message_is_taken() {
+    let _turn = clock();
+    let mut left = state(1);
+    let (_port, _sender, mut receiver, _events) = left.split();
+    let refused = block_on(receiver.recv(&mut [0; 63]));
+    assert_eq!(refused, Err(RecvError::BufferTooSmall { needed: 64 }));
+}
