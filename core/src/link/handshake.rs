@@ -348,6 +348,8 @@ impl<S: Storage, C: Controller> Link<S, C> {
         peer.buffer = p.buffer;
         peer.message_max = p.message_max;
         peer.ack_delay = p.ack_delay.min(1_000_000);
+        self.ack_delay_asked = peer.ack_delay;
+        self.ack_delay_told = peer.ack_delay;
         peer.channels = p.channels.min(CHANNELS_MAX as u32) as u8;
         peer.modes = 0;
         for (c, &m) in p.modes.iter().enumerate().take(CHANNELS_MAX) {

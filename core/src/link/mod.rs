@@ -14,6 +14,7 @@ mod outbox;
 mod pacer;
 mod receive;
 mod recovery;
+mod repetition;
 mod sent;
 mod timers;
 mod transmit;
@@ -110,6 +111,11 @@ pub struct Link<S: Storage, C: Controller> {
     acks: Acks<S>,
 
     due: Due,
+    /// When copies of young messages go out alone.
+    copy_at: Option<Instant>,
+    /// The acknowledgement delay in microseconds that suits this side, and the one that the peer was told.
+    ack_delay_asked: u32,
+    ack_delay_told: u32,
     is_draining: bool,
     is_close_sent: bool,
     close_code: u8,
@@ -138,6 +144,8 @@ struct Due {
     settled: bool,
     /// The peer reports ranges that are of no interest any more.
     floor: bool,
+    /// Copies of young messages, if any are left to repeat.
+    copies: bool,
     /// Packets to send whatever the window says.
     probes: u8,
 }
@@ -196,6 +204,9 @@ impl<S: Storage, C: Controller> Link<S, C> {
             congestion,
             acks: Acks::new(crate::time::micros_u32(config.ack_delay)),
             due: Due::default(),
+            copy_at: None,
+            ack_delay_asked: 0,
+            ack_delay_told: 0,
             is_draining: false,
             is_close_sent: false,
             close_code: receive::CLOSE_DRAINED,

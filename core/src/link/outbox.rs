@@ -25,6 +25,9 @@ struct Chain {
 /// From this length on, a message may be cut to fill a packet up; longer than a packet, it must be.
 pub(super) const FRAGMENT_FROM: u32 = 128;
 
+/// How many messages are looked at to find one that may ride again.
+const COPY_SCAN_MAX: u32 = 32;
+
 /// Where a message stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 enum Stage {
@@ -113,8 +116,10 @@ pub(super) struct OutChannel<S: Storage> {
     pub(super) outstanding: u32,
     lost: Chain,
     outcomes: Chain,
-    /// The newest messages sent once, candidates for an unasked copy, begin here.
-    pub(super) repeat_from: Sequence,
+    /// Messages that may ride once more: what is before had its copies, or arrived; what is after is not sent yet, or is
+    /// in the packet that is being written.
+    repeat_from: Sequence,
+    repeat_to: Sequence,
 }
 
 impl<S: Storage> OutChannel<S> {
@@ -131,6 +136,7 @@ impl<S: Storage> OutChannel<S> {
             lost: Chain::default(),
             outcomes: Chain::default(),
             repeat_from: first,
+            repeat_to: first,
         }
     }
 
@@ -467,9 +473,37 @@ impl<S: Storage> OutChannel<S> {
         })
     }
 
-    /// Unasked copies of `n` sent so far.
-    pub(super) fn copies(&self, n: Sequence) -> u8 {
-        self.at(n).map_or(u8::MAX, |m| m.copies)
+    /// The oldest message from `from` on that was sent in an earlier packet and may ride once more: fewer than
+    /// `copies_max` copies of it were sent (than one, if it is longer than `short` bytes).
+    pub(super) fn next_copy(&mut self, from: Sequence, copies_max: u8, short: u32) -> Option<Offer> {
+        if self.repeat_from.precedes(self.cum) {
+            self.repeat_from = self.cum;
+        }
+        let mut n = if self.repeat_from.precedes(from) { from } else { self.repeat_from };
+        for _ in 0..COPY_SCAN_MAX {
+            if !n.precedes(self.repeat_to) {
+                break;
+            }
+            if self.at(n).is_some_and(|m| m.copies < if m.len > short { 1 } else { copies_max })
+                && let Some(offer) = self.copy_offer(n)
+            {
+                return Some(offer);
+            }
+            // It has arrived, was lost (and is sent again anyway) or had its copies.
+            if n == self.repeat_from {
+                self.repeat_from = n.plus(1);
+            }
+            n = n.plus(1);
+        }
+        None
+    }
+
+    /// A packet is complete: what it carries may ride again in the next ones. Returns whether it carries a message for
+    /// the first time.
+    pub(super) fn on_packet_complete(&mut self) -> bool {
+        let any_new = self.repeat_to != self.next_send;
+        self.repeat_to = self.next_send;
+        any_new
     }
 
     /// A copy of `n` is in a packet.
@@ -693,6 +727,7 @@ impl<S: Storage> OutChannel<S> {
         self.cum = base;
         self.next_send = base;
         self.repeat_from = base;
+        self.repeat_to = base;
         let open_before = self.outcomes.len;
         if self.config.mode == Mode::Latest && base != end {
             self.supersede_before(end.plus(u32::MAX));

@@ -30,6 +30,9 @@ const PROBE_MAX: u32 = 5_000_000;
 /// The widest the reordering window becomes, in quarters of the minimum round trip (RFC 8985, 7: up to one SRTT).
 const REORDER_MAX: u8 = 16;
 
+/// The weight of a packet in the mean loss: 1/256.
+const LOSS_GAIN: u32 = 8;
+
 /// Packets in flight and the timers that watch them.
 #[derive(Clone, Debug)]
 pub(super) struct Recovery {
@@ -54,6 +57,8 @@ pub(super) struct Recovery {
     is_reordering: bool,
     reorder_quarters: u8,
     granularity: u32,
+    /// The part of packets that is lost, in 1/65536: a mean over about 256 packets.
+    pub(super) loss: u32,
 }
 
 impl Recovery {
@@ -73,6 +78,7 @@ impl Recovery {
             is_reordering: false,
             reorder_quarters: 1,
             granularity: micros_u32(config.granularity),
+            loss: 0,
         }
     }
 
@@ -130,9 +136,14 @@ impl<S: Storage, C: Controller> Link<S, C> {
         }
     }
 
+    /// The longest that the peer holds an acknowledgement back, in microseconds.
+    pub(super) fn peer_ack_delay(&self) -> u32 {
+        self.peer.ack_delay.max(self.ack_delay_told)
+    }
+
     /// The probe timeout without backoff, in microseconds.
     pub(super) fn probe_timeout(&self) -> u32 {
-        self.recovery.probe_timeout(self.peer.ack_delay, self.line_micros())
+        self.recovery.probe_timeout(self.peer_ack_delay(), self.line_micros())
     }
 
     pub(super) fn packet(&self, n: Sequence) -> Option<&SentPacket<C::Stamp>> {
@@ -178,7 +189,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
         }
         let newest = self.packet(largest).map(|p| (p.fate, p.sent_at));
         if let Some((Fate::Open, sent_at)) = newest {
-            let delay = ack.delay.min(self.peer.ack_delay.saturating_add(self.recovery.granularity));
+            let delay = ack.delay.min(self.peer_ack_delay().saturating_add(self.recovery.granularity));
             self.recovery.rtt.on_sample(now.micros_since(sent_at), delay);
         }
         let mut any = false;
@@ -234,6 +245,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
         if p.fate == Fate::Open {
             self.recovery.in_flight -= p.extent;
             self.recovery.open_count -= 1;
+            self.recovery.loss -= self.recovery.loss >> LOSS_GAIN;
             self.congestion.on_acked(now, p.sent_at, p.extent, &p.stamp, &self.recovery.rtt);
         } else {
             // Declared lost, and yet it came: packets overtake each other here (RFC 8985, 7.1).
@@ -299,6 +311,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
         self.recovery.in_flight -= packet.extent;
         self.recovery.open_count -= 1;
         if tell {
+            self.recovery.loss += (0x1_0000 - self.recovery.loss) >> LOSS_GAIN;
             self.congestion.on_lost(now, packet.sent_at, packet.extent, &packet.stamp, &self.recovery.rtt);
         }
         for i in 0..packet.frame_count as u32 {
@@ -320,6 +333,9 @@ impl<S: Storage, C: Controller> Link<S, C> {
         self.due.credit |= bits & control::CREDIT != 0;
         self.due.close |= bits & control::CLOSE != 0;
         self.due.ping |= bits & control::PING != 0 && self.recovery.open_count == 0;
+        if bits & control::ACK_RATE != 0 {
+            self.ack_delay_told = self.peer.ack_delay;
+        }
         self.due.hello |= bits & control::HELLO != 0 && !self.peer.is_confirmed;
     }
 
@@ -348,6 +364,8 @@ impl<S: Storage, C: Controller> Link<S, C> {
         r.loss_at = None;
         self.due.probes = 0;
         self.due.floor = false;
+        self.due.copies = false;
+        self.copy_at = None;
         self.unheard_since = None;
     }
 
@@ -386,7 +404,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
             }
             return;
         }
-        let at = self.recovery.timeout(self.peer.ack_delay, self.line_micros());
+        let at = self.recovery.timeout(self.peer_ack_delay(), self.line_micros());
         if at.is_some_and(|t| t <= now) {
             self.recovery.probe_count = self.recovery.probe_count.saturating_add(1);
             // The next one counts from here even if nothing can leave now.

@@ -24,20 +24,21 @@ impl<S: Storage, C: Controller> Link<S, C> {
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called (followed by `poll_transmit`), if nothing else
     /// happens before. `None`: not at all. May change with every call that takes `&mut self`.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let mut at = if self.phase == Phase::Open { self.acks.timeout() } else { None };
+        if self.phase != Phase::Open {
+            return None;
+        }
+        let mut at = self.acks.timeout();
         let mut consider = |t: Option<Instant>| {
             if let Some(t) = t {
                 at = Some(at.map_or(t, |a: Instant| a.min(t)));
             }
         };
-        consider(self.recovery.timeout(self.peer.ack_delay, self.line_micros()));
-        if self.phase == Phase::Open {
-            consider(self.pacing_timeout());
-            consider(self.repetition_timeout());
-            consider(self.keep_alive_at());
-            consider(self.give_up_at());
-            consider(self.deadlines.at(0).map(|d| d.at));
-        }
+        consider(self.recovery.timeout(self.peer_ack_delay(), self.line_micros()));
+        consider(self.pacing_timeout());
+        consider(self.repetition_timeout());
+        consider(self.keep_alive_at());
+        consider(self.give_up_at());
+        consider(self.deadlines.at(0).map(|d| d.at));
         at
     }
 
@@ -45,11 +46,12 @@ impl<S: Storage, C: Controller> Link<S, C> {
     /// [`poll_timeout`](Self::poll_timeout) says; calling it earlier changes nothing.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.tick(now);
-        self.on_recovery_timeout(now);
         if self.phase != Phase::Open {
             return;
         }
+        self.on_recovery_timeout(now);
         self.expire(now);
+        self.on_repetition_timeout(now);
         if self.keep_alive_at().is_some_and(|t| t <= now) {
             self.due.ping = true;
         }

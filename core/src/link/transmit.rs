@@ -24,22 +24,21 @@ const FRAGMENT_ROOM_MIN: usize = 64;
 /// packet in sixteen on a one-way flow, while settlements of channels that fell silent do not ride for ever.
 const SETTLE_RIDES_MAX: u8 = 16;
 
-/// Copies of a message that may ride in spare room.
-const COPIES_MAX: u8 = 1;
-
 /// A packet being written.
-struct Draft {
+pub(super) struct Draft {
     binding: Binding,
     control: u8,
-    frame_count: u16,
+    pub(super) frame_count: u16,
     first_frame: u32,
     is_eliciting: bool,
     /// The message written last, while nothing follows it: where its kind stands, and its length field.
     last_message: Option<(usize, (usize, usize))>,
     /// The same for the compact form: channel, number, flag.
     previous: Option<(u8, Sequence, bool)>,
+    /// It carries copies of messages that may be repeated once more.
+    pub(super) has_copies: bool,
     /// No message fits any more.
-    is_full: bool,
+    pub(super) is_full: bool,
 }
 
 impl<S: Storage, C: Controller> Link<S, C> {
@@ -79,14 +78,19 @@ impl<S: Storage, C: Controller> Link<S, C> {
 
     /// Whether a message may leave now, as far as window, pacing and storage go.
     fn may_send_data(&self, now: Instant) -> bool {
-        self.window_is_open() && (self.congestion.pacing_rate() == 0 || self.pacer.ready_at() <= now)
+        self.window_is_open() && self.paced_at() <= now
+    }
+
+    /// When pacing lets the next packet go.
+    fn paced_at(&self) -> Instant {
+        tick(self.pacer.ready_at(self.congestion.pacing_rate()))
     }
 
     fn window_is_open(&self) -> bool {
         self.recovery.in_flight < self.congestion.window()
     }
 
-    fn can_number(&self) -> bool {
+    pub(super) fn can_number(&self) -> bool {
         self.packets.len() < self.packets.len_max() && self.frames.len() < self.frames.len_max()
     }
 
@@ -99,7 +103,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
         (self.peer.buffer.saturating_sub(outstanding), outstanding > 0)
     }
 
-    fn has_data(&self) -> bool {
+    pub(super) fn has_data(&self) -> bool {
         let (credit, any) = self.credit();
         self.out.as_slice().iter().any(|o| o.has_offer(self.peer.window, credit, any))
     }
@@ -113,7 +117,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
         {
             return None;
         }
-        let at = tick(self.pacer.ready_at());
+        let at = self.paced_at();
         (at > self.now).then_some(at)
     }
 
@@ -129,18 +133,21 @@ impl<S: Storage, C: Controller> Link<S, C> {
         let data = has_data && can_number && !unanswered && self.may_send_data(now);
         let probe = self.due.probes > 0 && can_number;
         // Settlements of several channels do not ride for ever: now and then one packet asks to have them confirmed.
-        self.due.settled |= self.settle_rides >= SETTLE_RIDES_MAX;
+        if self.settle_rides >= SETTLE_RIDES_MAX {
+            self.settle_rides = 0;
+            self.due.settled = true;
+        }
         let d = &self.due;
         let wanted = d.hello || d.ping || d.credit || d.close || d.settled;
         let ack = self.acks.is_due(now);
-        let copy = is_open && can_number && self.repetition_timeout().is_some_and(|t| t <= now);
+        let copy = self.due.copies && is_open && can_number;
         if is_open && !has_data {
             self.congestion.on_app_limited(self.recovery.in_flight);
         }
         if !(data || probe || ack || copy || wanted && can_number) {
             return None;
         }
-        let in_hello = !self.peer.is_confirmed;
+        let in_hello = !self.peer.is_confirmed || self.due.hello;
         let numbered = (data || probe || copy || wanted || in_hello) && can_number;
         if in_hello && !numbered {
             return None;
@@ -159,6 +166,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
             is_eliciting: false,
             last_message: None,
             previous: None,
+            has_copies: false,
             is_full: false,
         };
         self.write_head(now, &mut w, in_hello, numbered, &mut draft)?;
@@ -172,7 +180,8 @@ impl<S: Storage, C: Controller> Link<S, C> {
                 self.write_data(&mut w, &mut draft);
             }
             if copy || data {
-                self.write_copies(now, &mut w, &mut draft);
+                self.due.copies = false;
+                self.write_copies(&mut w, &mut draft);
             }
             is_needed |= draft.frame_count > 0;
         }
@@ -216,6 +225,13 @@ impl<S: Storage, C: Controller> Link<S, C> {
             stamp,
         };
         self.on_packet_sent(now, bytes, packet);
+        let mut any_new = false;
+        for out in self.out.as_mut_slice() {
+            any_new |= out.on_packet_complete();
+        }
+        if any_new || draft.has_copies {
+            self.expect_copies(now);
+        }
     }
 
     /// First byte to acknowledgement and settlements. `None` if they do not fit, or nothing would be said.
@@ -318,6 +334,10 @@ impl<S: Storage, C: Controller> Link<S, C> {
             if self.phase == Phase::Closed {
                 self.close_code = CLOSE_ANSWER;
             }
+        }
+        if self.ack_delay_asked != self.ack_delay_told && w.ack_rate(2, self.ack_delay_asked) {
+            self.ack_delay_told = self.ack_delay_asked;
+            draft.control |= control::ACK_RATE;
         }
         if self.due.floor && w.floor(self.recovery.base, self.number_len()) {
             self.due.floor = false;
@@ -434,7 +454,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
     }
 
     /// Writes the offered message, or, if it may be `cut`, as much of it as fits. Returns how many bytes, `None` if none.
-    fn write_message(
+    pub(super) fn write_message(
         &mut self,
         w: &mut Writer<'_>,
         draft: &mut Draft,
@@ -532,7 +552,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
 
     /// What the oldest packets in flight carry, without declaring them lost.
     fn write_probe(&mut self, w: &mut Writer<'_>, draft: &mut Draft) {
-        self.due.probes -= 1;
+        self.due.probes = 0;
         let Some(mut n) = self.oldest_open() else { return };
         // At most as many rounds as packets fit into one.
         while n != self.recovery.next && !draft.is_full {
@@ -576,16 +596,6 @@ impl<S: Storage, C: Controller> Link<S, C> {
             self.out.as_mut_slice()[c].on_copy_sent(n);
             self.stats.repeated = self.stats.repeated.wrapping_add(1);
         }
-    }
-
-    /// When a copy of a young message is to go out on its own.
-    pub(super) fn repetition_timeout(&self) -> Option<Instant> {
-        None
-    }
-
-    /// Young unacknowledged messages in the spare room of a packet.
-    fn write_copies(&mut self, now: Instant, w: &mut Writer<'_>, draft: &mut Draft) {
-        let _ = (now, w, draft, COPIES_MAX);
     }
 
     /// The last message of a packet needs no length; a first hello is padded instead.
