@@ -26,7 +26,7 @@ const COOKIE_SPAN_BITS: u32 = 24;
 const RESETS_MAX: u32 = 256;
 
 /// The longest echo in a reset: first byte, link id, number.
-const ECHO_MAX: usize = 1 + 8 + 4;
+pub(crate) const ECHO_MAX: usize = 1 + 8 + 4;
 
 /// What a datagram is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -116,27 +116,17 @@ impl Listener {
     /// Writes the answer to a packet for a link that does not exist. Returns its length. `None` if it shall not be
     /// answered: it does not ask for anything, is too short, or there were too many.
     pub fn reset(&mut self, now: Instant, datagram: &[u8], reply: &mut [u8]) -> Option<usize> {
-        let first = *datagram.first()?;
-        if !matches!(first & 0xe0, first_byte::NUMBERED | first_byte::NUMBERED_ACK) {
-            return None;
-        }
+        let (echo, len) = echo_of(self.link_id_len, datagram)?;
         let refill = now.saturating_duration_since(self.resets_at).as_millis().min(RESETS_MAX as u128) as u32;
         if refill > 0 {
             self.resets = (self.resets + refill).min(RESETS_MAX);
             self.resets_at = now;
         }
-        // The beginning up to the packet number.
-        let mut r = Reader::new(datagram.get(1..)?);
-        r.bytes(self.link_id_len as usize).ok()?;
-        r.truncated().ok()?;
-        let len = datagram.len() - r.rest().len();
-        if len > ECHO_MAX || self.resets == 0 {
-            return None;
-        }
+        let left = self.resets.checked_sub(1)?;
         let mut w = Writer::new(reply);
-        let ok = w.u8(first_byte::RESET) && w.bytes(datagram.get(..len)?);
+        let ok = w.u8(first_byte::RESET) && w.bytes(echo.get(..len as usize)?);
         let n = finish(ok, w, datagram.len() - 1)?;
-        self.resets -= 1;
+        self.resets = left;
         Some(n)
     }
 
@@ -158,6 +148,22 @@ impl Listener {
         let span = now.as_micros() >> COOKIE_SPAN_BITS;
         [span, span.wrapping_sub(1)].iter().any(|&s| self.cookie(source, incarnation, s) == cookie)
     }
+}
+
+/// What a reset repeats of `datagram`: everything up to the packet number. `None` if it shall not be answered, because it
+/// has no number or is not longer than the reset would be.
+pub(crate) fn echo_of(link_id_len: u8, datagram: &[u8]) -> Option<([u8; ECHO_MAX], u8)> {
+    let mut r = Reader::new(datagram);
+    let first = r.u8().ok()?;
+    if !matches!(first & 0xe0, first_byte::NUMBERED | first_byte::NUMBERED_ACK) {
+        return None;
+    }
+    r.bytes(link_id_len as usize).ok()?;
+    r.truncated().ok()?;
+    let len = datagram.len() - r.rest().len();
+    let mut echo = [0; ECHO_MAX];
+    echo.get_mut(..len)?.copy_from_slice(datagram.get(..len)?);
+    (1 + len + crate::wire::CHECK_LEN < datagram.len()).then_some((echo, len as u8))
 }
 
 fn answer_version(incarnation: u64, len_max: usize, reply: &mut [u8]) -> Incoming {

@@ -24,7 +24,7 @@ pub(super) struct Acks<S: Storage> {
     every: u32,
     delay: u32,
     /// Acknowledgements sent.
-    pub(super) epoch: u16,
+    pub(super) epoch: u32,
 }
 
 impl<S: Storage> Acks<S> {
@@ -83,13 +83,6 @@ impl<S: Storage> Acks<S> {
             self.at = Some(now);
         } else if self.at.is_none() {
             self.at = Some(super::timers::tick(now.plus_micros(self.delay)));
-        }
-    }
-
-    /// An acknowledgement is due at once.
-    pub(super) fn hurry(&mut self, now: Instant) {
-        if !self.ranges.as_slice().is_empty() {
-            self.at = Some(now);
         }
     }
 

@@ -3,24 +3,20 @@
 //! Both sides say hello, each with its own incarnation and, once it is known, the other's. Hearing one's own incarnation
 //! in a hello proves that the peer receives what is sent. A peer whose incarnation has changed has lost its memory.
 
-use super::sent::control;
 use super::{Link, Phase, Receipt};
 use crate::check::crc32c;
 use crate::config::{CHANNELS_MAX, Channel, Config, Medium, Mode};
 use crate::congestion::Controller;
 use crate::event::{CloseReason, FailReason};
+use crate::listener::ECHO_MAX;
 use crate::logging::debug;
 use crate::sequence::Sequence;
-use crate::storage::{Ring, Slots, Storage};
+use crate::storage::{Slots, Storage};
 use crate::time::Instant;
 use crate::wire::{
     CHECK_LEN, Frames, HELLO_LEN_MIN, Hello, LinkId, Long, Params, Reader, VERSION, Writer, first_byte,
     hello_flags, mode_from,
 };
-
-/// Earlier incarnations of the peer that are remembered, so that a late copy of an old hello does not bring one back.
-/// Chosen: more restarts within the lifetime of a packet would be a boot loop.
-pub(super) const RETIRED_MAX: usize = 4;
 
 /// The least time between two hellos that answer packets of no association, in microseconds.
 const STRAY_GAP: u32 = 10_000;
@@ -42,6 +38,10 @@ impl Cookie {
     fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.len as usize]
     }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
 }
 
 /// What is known about the peer.
@@ -55,6 +55,10 @@ pub(super) struct Peer {
     /// A reset said that it may have restarted.
     pub(super) is_suspect: bool,
     pub(super) no_check: bool,
+    /// It can put fragments together.
+    pub(super) fragments: bool,
+    /// The number of the packet whose credit or ack rate holds.
+    pub(super) control_number: Sequence,
     /// The number of the hello that was taken last.
     pub(super) hello_number: Sequence,
     pub(super) datagram_max: u32,
@@ -80,6 +84,8 @@ impl Peer {
             is_confirmed: false,
             is_suspect: false,
             no_check: false,
+            fragments: false,
+            control_number: Sequence(0),
             hello_number: Sequence(0),
             datagram_max: config.datagram_max as u32,
             window: d.window,
@@ -102,11 +108,13 @@ impl Peer {
     }
 }
 
-/// A hello that goes to somebody who is not the peer (yet).
+/// An answer to somebody who is not the peer (yet). Nothing is remembered of it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Reply {
-    incarnation: u64,
-    id: LinkId,
+pub(super) enum Reply {
+    /// A hello without a body, with these flags.
+    Hello { incarnation: u64, id: LinkId, flags: u8 },
+    /// A reset that repeats these bytes.
+    Reset { echo: [u8; ECHO_MAX], len: u8 },
 }
 
 /// The start of the check of packets from incarnation `from` to `to`: a packet of another association fails.
@@ -166,7 +174,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
         let first = r.u8().unwrap_or(0);
         match Long::parse(first, &mut r) {
             Ok(Long::Retry { incarnation, cookie }) => self.on_retry(now, incarnation, cookie),
-            Ok(Long::Reset { echo }) => self.on_reset(now, echo),
+            Ok(Long::Reset { echo }) => self.on_reset(echo),
             Ok(Long::Version { incarnation, supported }) => self.on_version(incarnation, supported),
             Err(_) => self.drop_malformed(),
         }
@@ -195,58 +203,89 @@ impl<S: Storage, C: Controller> Link<S, C> {
             return self.drop_malformed();
         }
         let mine = h.your_incarnation == self.incarnation;
-        let wants_confirmation = h.flags & hello_flags::CONFIRM != 0;
-        if h.incarnation == self.peer.incarnation {
-            return self.on_peer_hello(now, h, mine, wants_confirmation);
+        let asks = h.flags & hello_flags::CONFIRM != 0;
+        if asks && !mine {
+            // It is for an earlier life of ours.
+            return self.drop_unknown();
         }
-        let is_retired = self.retired.contains(&h.incarnation);
-        let is_busy = self.peer.incarnation != 0 && self.peer.is_confirmed && !self.may_replace_peer(now);
-        if !mine && (is_retired || is_busy) {
-            // Rule 8.4: first it has to show that it receives what we send.
-            self.reply = Some(Reply { incarnation: h.incarnation, id: h.from });
+        if h.incarnation == self.peer.incarnation {
+            return self.on_peer_hello(now, h, mine, asks);
+        }
+        // R8.4: on a medium that copies and delays, a known peer is replaced only by somebody who has heard what we said
+        // after that peer was taken: our next id was told to nobody else.
+        let proven = mine && !asks && h.to == self.next_local_id;
+        if self.peer.incarnation != 0 && self.can_reorder() && !proven {
+            let flags = hello_flags::BARE | if asks { 0 } else { hello_flags::CONFIRM };
+            self.reply = Some(Reply::Hello { incarnation: h.incarnation, id: h.from, flags });
+            return Receipt::Accepted;
+        }
+        if self.is_close_sent {
+            // Whoever we told that it is over has forgotten everything: it is over.
+            self.end(CloseReason::Drained, FailReason::Closed);
             return Receipt::Accepted;
         }
         self.adopt(now, h, mine);
-        if wants_confirmation {
+        if asks {
             self.ask_confirmation(now);
+        } else {
+            self.on_hello_body(now, h, mine);
         }
-        self.on_hello_body(now, h, mine)
+        Receipt::Accepted
     }
 
     /// A hello of the incarnation that we know.
-    fn on_peer_hello(
-        &mut self,
-        now: Instant,
-        h: &Hello<'_>,
-        mine: bool,
-        wants_confirmation: bool,
-    ) -> Receipt {
-        if self.peer.hello_number.precedes(h.number) {
-            self.peer.hello_number = h.number;
-            self.peer.id = h.from;
-            for (c, base) in h.params.bases.iter() {
-                let window = self.config.receive_window;
-                if let Some(channel) = self.in_channel(c) {
-                    let count = base.since(channel.base);
-                    if count <= window {
-                        channel.on_skip(channel.base, count, window);
-                    }
-                }
+    fn on_peer_hello(&mut self, now: Instant, h: &Hello<'_>, mine: bool, asks: bool) -> Receipt {
+        if asks {
+            if self.peer.is_confirmed {
+                return self.drop_unknown();
             }
+            self.peer.id = h.from;
+            self.ask_confirmation(now);
+            return Receipt::Accepted;
+        }
+        // R8.3: only a hello that is newer than everything received counts; others are late copies.
+        let newest = match self.acks.largest() {
+            Some(l) if self.peer.hello_number.precedes(l) => l,
+            _ => self.peer.hello_number,
+        };
+        let is_bare = h.flags & hello_flags::BARE != 0;
+        let is_newer = if is_bare { !h.number.precedes(newest) } else { newest.precedes(h.number) };
+        if !is_newer {
+            return self.drop_unknown();
         }
         if !mine {
-            // It has not heard us, or this is a late copy: answer.
+            // It has not heard us, or has fallen for somebody else: say hello.
+            self.peer.is_confirmed = false;
             self.due.hello = true;
-        } else if wants_confirmation {
-            if !self.peer.is_confirmed {
-                self.ask_confirmation(now);
-            }
-        } else if h.to == self.local_id {
-            self.confirm();
         } else {
-            self.due.hello = true;
+            self.peer.id = h.from;
+            self.take_bases(h);
+            if h.to == self.local_id {
+                self.confirm();
+            } else {
+                self.due.hello = true;
+            }
         }
-        self.on_hello_body(now, h, mine)
+        self.on_hello_body(now, h, mine);
+        Receipt::Accepted
+    }
+
+    /// The peer's messages before these numbers will not come (again).
+    fn take_bases(&mut self, h: &Hello<'_>) {
+        let window = self.config.receive_window;
+        for (c, base) in h.params.bases.iter() {
+            let Some(channel) = self.in_channel(c) else { continue };
+            let count = base.since(channel.base);
+            if count > i32::MAX as u32 {
+                continue;
+            }
+            if count <= window {
+                channel.on_skip(channel.base, count, window);
+            } else {
+                let mode = channel.mode();
+                channel.restart(mode, base);
+            }
+        }
     }
 
     /// The peer has heard us and keeps its earlier association until it hears this from us once more.
@@ -261,28 +300,25 @@ impl<S: Storage, C: Controller> Link<S, C> {
     /// Whether every frame in a hello is well-formed.
     fn hello_is_sound(&self, h: &Hello<'_>) -> bool {
         h.params.modes.iter().all(|&b| mode_from(b).is_ok())
-            && h.params.datagram_max >= 48
+            && h.params.datagram_max >= super::DATAGRAM_MIN
             && h.params.window > 0
             && h.params.channels > 0
             && Frames::new(h.frames).all(|f| f.is_ok())
     }
 
-    /// Whether a new incarnation may replace the peer at once: nothing else can be on this line, or the peer has been
-    /// silent (protocol.md, 8.4).
-    fn may_replace_peer(&self, now: Instant) -> bool {
-        match self.config.medium {
-            Medium::Framed { .. } => true,
-            Medium::Datagram { .. } => {
-                now.micros_since(self.last_heard_at) >= self.probe_timeout().saturating_mul(3)
-            }
+    /// What rides in a hello. Not looked at if it was meant for an earlier life of ours.
+    fn on_hello_body(&mut self, now: Instant, h: &Hello<'_>, mine: bool) {
+        if h.flags & hello_flags::BARE != 0 {
+            self.peer.hello_number = h.number.plus(u32::MAX);
+            return;
         }
-    }
-
-    fn on_hello_body(&mut self, now: Instant, h: &Hello<'_>, mine: bool) -> Receipt {
+        self.peer.hello_number = h.number;
+        if !mine && h.your_incarnation != 0 {
+            return;
+        }
         let ack = if mine { h.ack.as_ref() } else { None };
         let largest = ack.map(|a| self.restore_acked(a.largest));
         self.on_body(now, Some(h.number), 4, ack.zip(largest), h.frames, mine);
-        Receipt::Accepted
     }
 
     /// Makes the sender of `h` the peer.
@@ -290,12 +326,11 @@ impl<S: Storage, C: Controller> Link<S, C> {
         let had_peer = self.peer.incarnation != 0;
         if had_peer {
             debug!("the peer has restarted");
-            self.retired.rotate_right(1);
-            self.retired[0] = self.peer.incarnation;
             self.local_id = self.next_local_id;
             self.draw_next_id();
             self.generation = self.generation.wrapping_add(1);
             self.forget_sent();
+            self.congestion.reset();
             if self.is_connected {
                 self.restarted_event = true;
                 self.stats.peer_restarts = self.stats.peer_restarts.wrapping_add(1);
@@ -308,7 +343,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
         // After a restart the peer needs our numbers as they are now, and our new id: only its next packet shows that it
         // has them.
         self.peer.is_confirmed = mine && h.to == self.local_id && !had_peer;
-        let max = self.config.message_max.min(self.peer.message_max);
+        let max = self.config.message_max.min(self.peer.message_max).min(self.unfragmented_max());
         let mut failed = 0;
         for (c, out) in self.out.as_mut_slice().iter_mut().enumerate() {
             if had_peer {
@@ -317,20 +352,16 @@ impl<S: Storage, C: Controller> Link<S, C> {
             failed += out.fail_unacceptable(max, self.peer.has_channel(c));
         }
         self.stats.messages_failed = self.stats.messages_failed.wrapping_add(failed);
-        if !mine || !self.peer.is_confirmed {
-            self.due.hello = true;
-        }
         if self.peer.is_confirmed {
             self.confirm();
+        } else {
+            self.due.hello = true;
         }
         if !self.is_connected {
             self.is_connected = true;
             self.connected_event = true;
         }
-        let settled = self.out.as_slice().iter().all(|o| o.is_drained());
-        if settled {
-            self.check_drained();
-        }
+        self.check_drained();
         self.last_heard_at = now;
     }
 
@@ -342,7 +373,9 @@ impl<S: Storage, C: Controller> Link<S, C> {
         peer.id = h.from;
         peer.is_suspect = false;
         peer.no_check = h.flags & hello_flags::NO_CHECK != 0 && !wants_check;
-        peer.hello_number = h.number;
+        peer.hello_number = h.number.plus(u32::MAX);
+        peer.control_number = h.number;
+        peer.fragments = p.fragments != 0;
         peer.datagram_max = p.datagram_max.min(self.config.datagram_max as u32);
         peer.window = p.window;
         peer.buffer = p.buffer;
@@ -390,7 +423,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
         self.cookie.len = 0;
     }
 
-    fn on_retry(&mut self, _now: Instant, incarnation: u64, cookie: &[u8]) -> Receipt {
+    fn on_retry(&mut self, now: Instant, incarnation: u64, cookie: &[u8]) -> Receipt {
         let fits = cookie.len() <= COOKIE_MAX;
         if incarnation != self.incarnation || self.peer.is_confirmed || !fits || self.phase != Phase::Open {
             return self.drop_unknown();
@@ -398,14 +431,14 @@ impl<S: Storage, C: Controller> Link<S, C> {
         self.cookie.len = cookie.len() as u8;
         self.cookie.bytes[..cookie.len()].copy_from_slice(cookie);
         // What rode in the hello was not looked at.
-        self.lose_all(self.now);
+        self.lose_all(now);
         self.due.hello = true;
         Receipt::Accepted
     }
 
     /// Believed only if it repeats the beginning of a packet in flight: link id and number. And all it does is to make us
     /// say hello.
-    fn on_reset(&mut self, now: Instant, echo: &[u8]) -> Receipt {
+    fn on_reset(&mut self, echo: &[u8]) -> Receipt {
         let mut r = Reader::new(echo);
         let id = self.peer.id;
         let proof = (|| {
@@ -420,10 +453,13 @@ impl<S: Storage, C: Controller> Link<S, C> {
             return self.drop_unknown();
         }
         debug!("reset by the peer");
+        if self.is_close_sent {
+            self.end(CloseReason::Drained, FailReason::Closed);
+            return Receipt::Accepted;
+        }
         self.peer.is_confirmed = false;
         self.peer.is_suspect = true;
         self.due.hello = true;
-        let _ = now;
         Receipt::Accepted
     }
 
@@ -436,13 +472,21 @@ impl<S: Storage, C: Controller> Link<S, C> {
         Receipt::Accepted
     }
 
-    /// A packet of no association that we know: say hello, now and then.
-    pub(super) fn on_stray(&mut self, now: Instant) -> Receipt {
-        let unheard = self.peer.incarnation == 0;
-        let quiet = self.last_hello_at.is_none_or(|t| now.micros_since(t) >= STRAY_GAP);
-        if unheard && quiet && self.phase != Phase::Closed {
-            self.phase = Phase::Open;
-            self.due.hello = true;
+    /// A packet of no association that we know. Who has opened actively, or is alone on the line, says hello, now and
+    /// then; others answer with a reset, which is shorter than what it answers.
+    pub(super) fn on_stray(&mut self, now: Instant, datagram: &[u8]) -> Receipt {
+        let is_quiet = self.last_hello_at.is_none_or(|t| now.micros_since(t) >= STRAY_GAP);
+        match self.phase {
+            Phase::Idle if self.can_reorder() => {
+                let id_len = self.config.link_id_len;
+                self.reply =
+                    crate::listener::echo_of(id_len, datagram).map(|(echo, len)| Reply::Reset { echo, len });
+            }
+            Phase::Idle | Phase::Open if is_quiet => {
+                self.phase = Phase::Open;
+                self.due.hello = true;
+            }
+            _ => {}
         }
         self.drop_unknown()
     }
@@ -468,13 +512,9 @@ impl<S: Storage, C: Controller> Link<S, C> {
     // ---- sending
 
     /// Writes the head of a hello to the peer. `false` if it does not fit.
-    pub(super) fn write_hello(&mut self, now: Instant, w: &mut Writer<'_>, ack_follows: bool) -> bool {
-        let ok = self.write_hello_to(w, self.peer.incarnation, self.peer.id, self.local_id, 0, ack_follows);
-        if ok {
-            self.last_hello_at = Some(now);
-            self.due.hello = false;
-        }
-        ok
+    pub(super) fn write_hello(&self, w: &mut Writer<'_>, ack_follows: bool) -> bool {
+        let flags = if ack_follows { hello_flags::ACK } else { 0 };
+        self.write_hello_to(w, self.peer.incarnation, self.peer.id, self.local_id, flags)
     }
 
     fn write_hello_to(
@@ -484,12 +524,10 @@ impl<S: Storage, C: Controller> Link<S, C> {
         to: LinkId,
         from: LinkId,
         flags: u8,
-        ack_follows: bool,
     ) -> bool {
         let no_check = matches!(self.config.medium, Medium::Datagram { check: false });
-        let flags = flags
-            | if ack_follows { hello_flags::ACK } else { 0 }
-            | if no_check { hello_flags::NO_CHECK } else { 0 };
+        let is_bare = flags & hello_flags::BARE != 0;
+        let flags = flags | if no_check { hello_flags::NO_CHECK } else { 0 };
         let mut modes = [0u8; CHANNELS_MAX];
         let mut used = 0;
         for (c, m) in modes.iter_mut().enumerate().take(self.out.len_max()) {
@@ -505,8 +543,10 @@ impl<S: Storage, C: Controller> Link<S, C> {
             message_max: self.config.message_max,
             ack_delay: crate::time::micros_u32(self.config.ack_delay),
             channels: self.inn.len_max() as u32,
-            modes: &modes[..used],
+            // A bare hello is short; the one that follows it says the rest.
+            modes: if is_bare { &[] } else { &modes[..used] },
             cookie: self.cookie.as_bytes(),
+            fragments: u32::from(S::FRAGMENTATION),
             ..Params::default()
         };
         let hello = Hello {
@@ -520,7 +560,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
             ack: None,
             frames: &[],
         };
-        let bases = self.out.as_slice().iter().enumerate().filter(|(_, o)| o.cum != Sequence(0));
+        let bases = self.out.as_slice().iter().enumerate().filter(|(_, o)| !is_bare && o.cum != Sequence(0));
         let pairs = bases.map(|(c, o)| (Channel(c as u8).0, o.cum));
         hello.encode_head(w) && params.encode(pairs, w)
     }
@@ -531,21 +571,19 @@ impl<S: Storage, C: Controller> Link<S, C> {
         HELLO_LEN_MIN as u32 + 2 * self.config.link_id_len as u32 + 28 + n * 7 + COOKIE_MAX as u32 + 2
     }
 
-    /// Answers a hello of somebody who is not the peer (yet). Not a packet of the association: nothing is remembered.
+    /// Answers somebody who is not the peer (yet).
     pub(super) fn transmit_reply(&mut self, buffer: &mut [u8]) -> Option<usize> {
-        let reply = self.reply.take()?;
         let mut w = Writer::new(buffer);
-        let next_id = self.next_local_id;
-        if !self.write_hello_to(&mut w, reply.incarnation, reply.id, next_id, hello_flags::CONFIRM, false) {
-            return None;
-        }
-        if matches!(self.config.medium, Medium::Datagram { .. }) {
-            let check = crc32c(w.written());
-            if !w.bytes(&check.to_le_bytes()) {
-                return None;
+        let ok = match self.reply.take()? {
+            Reply::Hello { incarnation, id, flags } => {
+                self.write_hello_to(&mut w, incarnation, id, self.next_local_id, flags)
             }
-        }
-        Some(w.len())
+            Reply::Reset { echo, len } => {
+                w.u8(first_byte::RESET) && w.bytes(echo.get(..len as usize).unwrap_or(&[]))
+            }
+        };
+        let check = crc32c(w.written());
+        (ok && (!self.can_reorder() || w.bytes(&check.to_le_bytes()))).then_some(w.len())
     }
 
     /// How long a hello must be at least: what opens an association over UDP is padded.
@@ -554,11 +592,6 @@ impl<S: Storage, C: Controller> Link<S, C> {
             Medium::Datagram { .. } if self.peer.incarnation == 0 => HELLO_PADDED - CHECK_LEN,
             _ => 0,
         }
-    }
-
-    /// Control bits for a packet in the form of a hello.
-    pub(super) fn hello_control(&self) -> u8 {
-        control::HELLO
     }
 }
 

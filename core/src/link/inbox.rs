@@ -27,7 +27,7 @@ pub(super) struct InEntry {
     redelivered: bool,
     /// The count of acknowledgements sent when it became complete: settling it under the same count rides with its
     /// first acknowledgement.
-    epoch: u16,
+    epoch: u32,
     position: u32,
     len: u32,
     /// Partial: granules there. Ready, when not ordered: the next ready one.
@@ -87,6 +87,8 @@ pub(super) struct InChannel<S: Storage> {
     pub(super) is_unconfirmed: bool,
     /// The packet number that was next when it last changed.
     pub(super) changed_at: Sequence,
+    /// The last numbered packet that told it.
+    pub(super) told_in: Option<Sequence>,
 }
 
 impl<S: Storage> InChannel<S> {
@@ -105,6 +107,7 @@ impl<S: Storage> InChannel<S> {
             held: 0,
             is_unconfirmed: false,
             changed_at: Sequence(0),
+            told_in: None,
         }
     }
 
@@ -147,7 +150,7 @@ impl<S: Storage> InChannel<S> {
     }
 
     /// Stores an arrival, while at most `limit` bytes are used.
-    pub(super) fn store(&mut self, a: &Arrival<'_>, window: u32, limit: u32, epoch: u16) -> Stored {
+    pub(super) fn store(&mut self, a: &Arrival<'_>, window: u32, limit: u32, epoch: u32) -> Stored {
         let n = a.sequence;
         if n.precedes(self.base) {
             return Stored::Duplicate;
@@ -174,7 +177,7 @@ impl<S: Storage> InChannel<S> {
             position
         } else {
             let size = a.total + if whole { 0 } else { bitmap_len(a.total) };
-            let Some(p) = self.bytes.allocate(size, limit) else { return Stored::NoRoom };
+            let Some(p) = self.allocate(n, size, limit) else { return Stored::NoRoom };
             if !whole {
                 self.bytes.slice_mut(p.wrapping_add(a.total), bitmap_len(a.total)).fill(0);
             }
@@ -199,6 +202,22 @@ impl<S: Storage> InChannel<S> {
         e.epoch = epoch;
         self.on_ready(n);
         Stored::New
+    }
+
+    /// Room for message `n`. The one that everything waits for gets room even where taken messages left holes behind
+    /// later ones.
+    fn allocate(&mut self, n: Sequence, size: u32, limit: u32) -> Option<u32> {
+        let position = self.bytes.allocate(n.0, size, limit);
+        if position.is_some() || self.mode != Mode::Ordered || n != self.deliver {
+            return position;
+        }
+        let (entries, base) = (&mut self.entries, self.base);
+        self.bytes.compact(|owner, to| {
+            if let Some(e) = entries.at_mut(Sequence(owner).since(base) as usize) {
+                e.position = to;
+            }
+        });
+        self.bytes.allocate(n.0, size, limit)
     }
 
     /// Notes the granules of a fragment as there; returns how many are new.
@@ -266,7 +285,14 @@ impl<S: Storage> InChannel<S> {
 
     /// The sender says that `count` messages from `first` on will not come.
     pub(super) fn on_skip(&mut self, first: Sequence, count: u32, window: u32) -> bool {
-        for i in 0..count.min(window) {
+        if self.mode == Mode::Latest {
+            return true;
+        }
+        let passed = if first.precedes(self.base) { self.base.since(first) } else { 0 };
+        let Some(left) = count.checked_sub(passed) else { return true };
+        // The window bounds the rounds: what is beyond it is refused.
+        let first = first.plus(passed);
+        for i in 0..left {
             let n = first.plus(i);
             if n.precedes(self.base) {
                 continue;
@@ -309,7 +335,7 @@ impl<S: Storage> InChannel<S> {
     }
 
     /// Hands out the next message. Its payload stays until [`release`](Self::release).
-    pub(super) fn take(&mut self, epoch: u16) -> Option<Taken> {
+    pub(super) fn take(&mut self, epoch: u32) -> Option<Taken> {
         let n = if self.mode == Mode::Ordered { self.deliver } else { self.ready_head };
         if !self.is_ready() {
             return None;
@@ -350,7 +376,7 @@ impl<S: Storage> InChannel<S> {
 
     /// The application settles `n`. `None` if it is not waiting for that; otherwise whether the peer must be told with
     /// a packet that asks for an acknowledgement.
-    pub(super) fn settle(&mut self, n: Sequence, epoch: u16) -> Option<bool> {
+    pub(super) fn settle(&mut self, n: Sequence, epoch: u32) -> Option<bool> {
         if n.precedes(self.base) {
             return None;
         }
@@ -414,6 +440,12 @@ impl<S: Storage> InChannel<S> {
         self.ready_count = 0;
         self.held = 0;
         self.is_unconfirmed = false;
+        self.told_in = None;
+    }
+
+    /// Whether a numbered packet has told what is settled now.
+    pub(super) fn is_told(&self) -> bool {
+        self.told_in.is_some_and(|n| !n.precedes(self.changed_at))
     }
 }
 

@@ -29,7 +29,7 @@ use pacer::Pacer;
 use recovery::Recovery;
 use sent::{FRAGMENTED_MAX, SentFrame, SentPacket};
 
-use crate::config::{CHANNELS_MAX, Channel, Config, Medium, Mode, Settle};
+use crate::config::{CHANNELS_MAX, Channel, Config, Medium, Mode};
 use crate::congestion::Controller;
 use crate::error::{SendError, UnknownDelivery};
 use crate::event::{CloseReason, Delivery, DeliveryId, Event, FailReason, MessageId};
@@ -50,6 +50,9 @@ pub enum Receipt {
     /// It was of no use, and counted. Nothing follows from it.
     Dropped,
 }
+
+/// The shortest `Config::datagram_max`: a first hello is padded to so many bytes.
+const DATAGRAM_MIN: u32 = 96;
 
 /// How far the link is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -87,7 +90,6 @@ pub struct Link<S: Storage, C: Controller> {
     peer: Peer,
     /// Counts associations; deliveries carry it.
     generation: u32,
-    retired: [u64; handshake::RETIRED_MAX],
     reply: Option<Reply>,
     /// Bytes that may be sent before the peer has shown that it receives what we send.
     budget: Option<u32>,
@@ -119,7 +121,7 @@ pub struct Link<S: Storage, C: Controller> {
     is_draining: bool,
     is_close_sent: bool,
     close_code: u8,
-    /// Acknowledgements sent since one with settlements asked to be acknowledged.
+    /// Packets with settlements of several channels since one asked to have them confirmed.
     settle_rides: u8,
     /// Since when something that asks for an acknowledgement is out and nothing was heard.
     unheard_since: Option<Instant>,
@@ -171,11 +173,10 @@ impl<S: Storage, C: Controller> Link<S, C> {
         let id_len = config.link_id_len;
         let local_id = LinkId::from_value(next_random(&mut random), id_len);
         let mut config = config.clone();
-        config.datagram_max = config.datagram_max.clamp(48, 65_527);
+        config.datagram_max = config.datagram_max.clamp(DATAGRAM_MIN as u16, 65_527);
         config.message_max = config.message_max.min(Self::message_limit());
-        config.receive_window = config.receive_window.min(S::MESSAGES_MAX as u32);
-        // Out-of-order arrivals leave holes: a quarter is kept for them.
-        config.receive_buffer = config.receive_buffer.min((S::BYTES_MAX - S::BYTES_MAX / 4) as u32);
+        config.receive_window = config.receive_window.clamp(1, S::MESSAGES_MAX as u32);
+        config.receive_buffer = config.receive_buffer.min(Self::buffer_limit());
         congestion.on_datagram_max(config.datagram_max as u32);
         let mut link = Link {
             phase: Phase::Idle,
@@ -186,7 +187,6 @@ impl<S: Storage, C: Controller> Link<S, C> {
             next_local_id: local_id,
             peer: Peer::none(&config),
             generation: 0,
-            retired: [0; handshake::RETIRED_MAX],
             reply: None,
             budget: None,
             cookie: Default::default(),
@@ -228,7 +228,15 @@ impl<S: Storage, C: Controller> Link<S, C> {
     /// The longest message that the storage can hold and fragment.
     fn message_limit() -> u32 {
         let fragmented = if S::FRAGMENTATION { FRAGMENTED_MAX } else { 65_527 };
-        fragmented.min((S::BYTES_MAX / 2) as u32)
+        // A message lies in one piece: what is kept apart for that is as long as the longest.
+        fragmented.min((S::BYTES_MAX / 4) as u32)
+    }
+
+    /// Payload bytes that the peer may have outstanding: what the storage has, less the bookkeeping of as many messages,
+    /// and less one message, so that there is always a piece of the ring that is long enough.
+    fn buffer_limit() -> u32 {
+        let bytes = S::BYTES_MAX - S::BYTES_MAX / 4;
+        bytes.saturating_sub(8 * S::MESSAGES_MAX).max(S::BYTES_MAX / 4) as u32
     }
 
     /// Starts numbering from `message` and `packet` instead of 0. For tests of wrap-around; call before anything else.
@@ -320,7 +328,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
     /// Without fragmentation a message must fit a packet: header with link id and number, acknowledgement and
     /// settlement, frame head, check.
     fn unfragmented_max(&self) -> u32 {
-        if S::FRAGMENTATION {
+        if S::FRAGMENTATION && (self.peer.fragments || self.peer.incarnation == 0) {
             return u32::MAX;
         }
         self.peer.datagram_max.saturating_sub(transmit::OVERHEAD_MAX + self.hello_len_max())
@@ -328,7 +336,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
 
     /// The next received message, if there is one: lower channels are not preferred, channels take turns.
     ///
-    /// On a channel with [`Settle::OnTake`] taking it settles it. Poll for datagrams afterwards: the settlement goes out.
+    /// On a channel with [`Settle::OnTake`](crate::Settle::OnTake) taking it settles it. Poll for datagrams afterwards: the settlement goes out.
     pub fn recv(&mut self, now: Instant) -> Option<Delivery<'_>> {
         self.tick(now);
         self.release_lent();
@@ -355,7 +363,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
         self.inn.as_slice().iter().any(InChannel::is_ready)
     }
 
-    /// Settles a message that was taken on a channel with [`Settle::Explicit`]: its sender may forget it.
+    /// Settles a message that was taken on a channel with [`Settle::Explicit`](crate::Settle::Explicit): its sender may forget it.
     ///
     /// # Errors
     ///
@@ -476,6 +484,12 @@ impl<S: Storage, C: Controller> Link<S, C> {
         self.is_connected && self.phase == Phase::Open
     }
 
+    /// Whether the peer has shown that it receives what is sent to it. Until then a listener's link may have been opened
+    /// by somebody with a forged address.
+    pub fn is_validated(&self) -> bool {
+        self.peer.is_confirmed
+    }
+
     /// Whether the link has ended. It may still have to answer the peer: keep driving it for a few round trips.
     pub fn is_closed(&self) -> bool {
         self.phase == Phase::Closed
@@ -527,10 +541,10 @@ impl<S: Storage, C: Controller> Link<S, C> {
 
     /// Changes how many unsettled payload bytes the peer may have outstanding, within the storage's limit.
     pub fn set_receive_buffer(&mut self, bytes: u32) {
-        let bytes = bytes.min((S::BYTES_MAX - S::BYTES_MAX / 4) as u32);
+        let bytes = bytes.min(Self::buffer_limit());
         if bytes != self.config.receive_buffer {
             self.config.receive_buffer = bytes;
-            self.due.credit = self.is_connected;
+            self.due.credit = self.phase == Phase::Open;
         }
     }
 
@@ -540,10 +554,6 @@ impl<S: Storage, C: Controller> Link<S, C> {
 
     fn mode_of(&self, c: usize) -> Mode {
         self.peer.mode(c)
-    }
-
-    fn settle_of(&self, c: usize) -> Settle {
-        self.config.channels[c % CHANNELS_MAX].settle
     }
 
     /// Time never goes back.

@@ -108,6 +108,8 @@ pub(super) struct OutChannel<S: Storage> {
     front: Sequence,
     /// Everything before is settled (or skipped), says the peer.
     pub(super) cum: Sequence,
+    /// The peer has heard of every number before, so it restores truncated numbers from here or later.
+    pub(super) known: Sequence,
     /// The first message that was not sent (completely) in this association.
     pub(super) next_send: Sequence,
     /// Payload bytes held.
@@ -130,6 +132,7 @@ impl<S: Storage> OutChannel<S> {
             config,
             front: first,
             cum: first,
+            known: first,
             next_send: first,
             held: 0,
             outstanding: 0,
@@ -143,10 +146,6 @@ impl<S: Storage> OutChannel<S> {
     /// One after the newest message.
     pub(super) fn end(&self) -> Sequence {
         self.front.plus(self.messages.len() as u32)
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.messages.is_empty()
     }
 
     /// Whether every message is finished for the peer.
@@ -175,7 +174,7 @@ impl<S: Storage> OutChannel<S> {
         }
         let trailer = S::FRAGMENTATION && len >= FRAGMENT_FROM;
         let size = len + if trailer { trailer_len(len) } else { 0 };
-        let position = self.bytes.allocate(size, S::BYTES_MAX as u32)?;
+        let position = self.bytes.allocate(0, size, S::BYTES_MAX as u32)?;
         let room = self.bytes.slice_mut(position, size);
         let (head, tail) = room.split_at_mut(payload.len());
         head.copy_from_slice(payload);
@@ -303,7 +302,7 @@ impl<S: Storage> OutChannel<S> {
             return;
         }
         let had_payload = m.stage != Stage::Skipped;
-        let was_sent = n.precedes(next_send);
+        let was_sent = n.precedes(next_send) || m.progress > 0;
         let (position, len) = (m.position, m.len);
         m.stage = Stage::Done;
         m.position = 1;
@@ -336,6 +335,11 @@ impl<S: Storage> OutChannel<S> {
         }
     }
 
+    /// Whether a new message waits for credit.
+    pub(super) fn waits_for_credit(&self, window: u32, credit: u32, any_outstanding: bool) -> bool {
+        !self.new_fits(window, credit, any_outstanding) && self.new_fits(window, u32::MAX, any_outstanding)
+    }
+
     /// What to send next: lost things first. Lost ones that were acknowledged meanwhile are passed over.
     pub(super) fn offer(&mut self, window: u32, credit: u32, any_outstanding: bool) -> Option<Offer> {
         while self.lost.len > 0 {
@@ -347,6 +351,12 @@ impl<S: Storage> OutChannel<S> {
         }
         if !self.new_fits(window, credit, any_outstanding) {
             return None;
+        }
+        if self.config.mode == Mode::Latest {
+            // Nobody waits for what was superseded.
+            while self.at(self.next_send).is_some_and(|m| matches!(m.stage, Stage::Done | Stage::Skipped)) {
+                self.next_send = self.next_send.plus(1);
+            }
         }
         let n = self.next_send;
         let m = self.at(n)?;
@@ -694,6 +704,7 @@ impl<S: Storage> OutChannel<S> {
     /// The peer has lost its memory: everything that is not finished is sent again, as if for the first time. Returns how
     /// many were superseded.
     pub(super) fn restart(&mut self) -> u32 {
+        let latest = self.config.mode == Mode::Latest;
         self.lost = Chain::default();
         self.outstanding = 0;
         let sent_end = self.next_send;
@@ -708,7 +719,10 @@ impl<S: Storage> OutChannel<S> {
                 m.copies = 0;
                 let partly = m.progress > 0;
                 m.progress = 0;
-                if m.stage != Stage::Done {
+                if m.stage == Stage::Done && base != end && !latest {
+                    // The new incarnation does not know that it was settled: it must not wait for it.
+                    m.stage = Stage::Skipped;
+                } else if m.stage != Stage::Done {
                     if base == end {
                         base = n;
                     }
@@ -726,6 +740,7 @@ impl<S: Storage> OutChannel<S> {
         }
         self.cum = base;
         self.next_send = base;
+        self.known = base;
         self.repeat_from = base;
         self.repeat_to = base;
         let open_before = self.outcomes.len;
@@ -742,7 +757,7 @@ impl<S: Storage> OutChannel<S> {
             return self.fail_all(FailReason::NoSuchChannel);
         }
         let mut failed = 0;
-        let mut n = self.next_send;
+        let mut n = self.cum;
         let end = self.end();
         while n != end {
             if self.at(n).is_some_and(|m| m.len > message_max) {
@@ -807,6 +822,9 @@ impl<S: Storage> OutChannel<S> {
             return;
         }
         m.stage = Stage::Acked;
+        if self.known.precedes(n) {
+            self.known = n;
+        }
         if self.config.mode == Mode::Latest {
             // What the peer's application had taken of the older ones it has told with this acknowledgement.
             let mut older = self.cum;

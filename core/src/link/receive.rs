@@ -65,7 +65,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
 
     fn on_short(&mut self, now: Instant, datagram: &[u8]) -> Receipt {
         if self.peer.incarnation == 0 {
-            return self.on_stray(now);
+            return self.on_stray(now, datagram);
         }
         let id_len = self.local_id.as_bytes().len();
         if datagram.get(1..1 + id_len) != Some(self.local_id.as_bytes()) {
@@ -182,7 +182,6 @@ impl<S: Storage, C: Controller> Link<S, C> {
         mine: bool,
     ) {
         self.last_heard_at = now;
-        self.unheard_since = if self.recovery.open_count > 0 { Some(now) } else { None };
         let mut body = Body { packet: number, ..Body::default() };
         for frame in Frames::new(frames) {
             let Ok(frame) = frame else { break };
@@ -192,6 +191,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
         if let Some((ack, largest)) = ack {
             self.on_ack(now, ack, largest);
         }
+        self.unheard_since = if self.recovery.open_count > 0 { Some(now) } else { None };
         self.check_drained();
         self.drop_stale_deadlines();
         if let Some(n) = number {
@@ -215,8 +215,17 @@ impl<S: Storage, C: Controller> Link<S, C> {
     fn on_frame(&mut self, now: Instant, frame: &Frame<'_>, mine: bool, body: &mut Body) {
         match *frame {
             Frame::Ping => {}
-            Frame::Credit { bytes } if mine => self.peer.buffer = bytes,
-            Frame::AckRate { packets, delay } => self.acks.set_rate(packets, delay),
+            // What an overtaken packet says of these is out of date.
+            Frame::Credit { .. } | Frame::AckRate { .. }
+                if body.packet.is_some_and(|n| n.precedes(self.peer.control_number)) => {}
+            Frame::Credit { bytes } if mine => {
+                self.peer.buffer = bytes;
+                self.peer.control_number = body.packet.unwrap_or_default();
+            }
+            Frame::AckRate { packets, delay } => {
+                self.acks.set_rate(packets, delay);
+                self.peer.control_number = body.packet.unwrap_or_default();
+            }
             Frame::Floor { number: (low, len) } => {
                 body.floor = body.packet.map(|n| Sequence::expand_before(low, len, n));
             }

@@ -38,6 +38,8 @@ const LOSS_GAIN: u32 = 8;
 pub(super) struct Recovery {
     /// Number of the next packet.
     pub(super) next: Sequence,
+    /// Number of the first packet of this association.
+    pub(super) start: Sequence,
     /// Number of the first packet that is remembered.
     pub(super) base: Sequence,
     /// Number of the first frame that is remembered.
@@ -49,7 +51,7 @@ pub(super) struct Recovery {
     /// Packets in flight that ask for an acknowledgement.
     pub(super) open_count: u32,
     pub(super) rtt: Rtt,
-    largest_acked: Option<Sequence>,
+    pub(super) largest_acked: Option<Sequence>,
     /// Probe timeouts since the last acknowledgement of something new.
     probe_count: u8,
     last_eliciting_at: Instant,
@@ -65,6 +67,7 @@ impl Recovery {
     pub(super) fn new(config: &Config) -> Self {
         Recovery {
             next: Sequence(0),
+            start: Sequence(0),
             base: Sequence(0),
             frames_base: 0,
             first_open: Sequence(0),
@@ -84,6 +87,7 @@ impl Recovery {
 
     pub(super) fn start_at(&mut self, n: Sequence) {
         self.next = n;
+        self.start = n;
         self.base = n;
         self.first_open = n;
     }
@@ -265,7 +269,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
         }
         if p.control & control::SETTLED != 0 {
             for c in self.inn.as_mut_slice() {
-                c.is_unconfirmed &= n.precedes(c.changed_at);
+                c.is_unconfirmed &= !(c.told_in == Some(n) && c.is_told());
             }
         }
         if p.control & control::CLOSE != 0 && self.is_close_sent {
@@ -298,7 +302,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
     }
 
     /// Declares packet `n` lost: what it carried is to be sent again.
-    fn lose(&mut self, now: Instant, n: Sequence, tell: bool) {
+    pub(super) fn lose(&mut self, now: Instant, n: Sequence, tell: bool) {
         let Some(p) = self.packet_mut(n) else { return };
         if p.fate != Fate::Open {
             return;
@@ -328,8 +332,14 @@ impl<S: Storage, C: Controller> Link<S, C> {
 
     /// What of the control information in a lost (or probed) packet still holds is sent again.
     pub(super) fn send_control_again(&mut self, bits: u8) {
-        let unconfirmed = || self.inn.as_slice().iter().any(|c| c.is_unconfirmed);
-        self.due.settled |= bits & control::SETTLED != 0 && unconfirmed();
+        if bits & control::SETTLED != 0 {
+            for c in self.inn.as_mut_slice() {
+                if c.is_unconfirmed {
+                    c.told_in = None;
+                    self.due.settled = true;
+                }
+            }
+        }
         self.due.credit |= bits & control::CREDIT != 0;
         self.due.close |= bits & control::CLOSE != 0;
         self.due.ping |= bits & control::PING != 0 && self.recovery.open_count == 0;
@@ -354,6 +364,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
         self.packets.clear();
         self.frames.clear();
         let r = &mut self.recovery;
+        r.start = r.next;
         r.base = r.next;
         r.first_open = r.next;
         r.frames_base = 0;

@@ -9,7 +9,7 @@ use crate::check::crc32c;
 use crate::congestion::Controller;
 use crate::logging::trace;
 use crate::sequence::Sequence;
-use crate::storage::{List, Ring, Slots, Storage};
+use crate::storage::{Ring, Slots, Storage};
 use crate::time::Instant;
 use crate::wire::{Ack, CHECK_LEN, GRANULE, Message, Writer, first_byte};
 
@@ -28,6 +28,12 @@ const SETTLE_RIDES_MAX: u8 = 16;
 pub(super) struct Draft {
     binding: Binding,
     control: u8,
+    /// It acknowledges something.
+    has_acks: bool,
+    /// A bit for each channel whose settlements it tells.
+    told: u16,
+    /// There was no room for all settlements.
+    must_tell_more: bool,
     pub(super) frame_count: u16,
     first_frame: u32,
     is_eliciting: bool,
@@ -125,14 +131,27 @@ impl<S: Storage, C: Controller> Link<S, C> {
         if !self.can_number() {
             self.retire(now);
         }
+        if !self.can_number()
+            && self.due.probes > 0
+            && let Some(oldest) = self.oldest_open()
+        {
+            // There must be a packet to probe with, or nothing will ever move again.
+            self.lose(now, oldest, false);
+            self.retire(now);
+        }
         let is_open = self.phase == Phase::Open;
         let can_number = self.can_number();
         let has_data = is_open && self.has_data();
         // Until somebody answers, there is one hello under way, and nothing else.
         let unanswered = self.peer.incarnation == 0 && self.recovery.open_count > 0;
-        let data = has_data && can_number && !unanswered && self.may_send_data(now);
+        let data =
+            has_data && can_number && !unanswered && !self.is_repeated_hello() && self.may_send_data(now);
         let probe = self.due.probes > 0 && can_number;
         // Settlements of several channels do not ride for ever: now and then one packet asks to have them confirmed.
+        if self.due.close {
+            // Whoever hears that it is over hears what is settled, too.
+            self.due.settled |= self.inn.as_slice().iter().any(|c| c.is_unconfirmed);
+        }
         if self.settle_rides >= SETTLE_RIDES_MAX {
             self.settle_rides = 0;
             self.due.settled = true;
@@ -155,12 +174,16 @@ impl<S: Storage, C: Controller> Link<S, C> {
         if probe {
             self.before_probe();
         }
+        let is_repeated_hello = self.is_repeated_hello();
         let check_len = if self.has_check() || in_hello && self.can_reorder() { CHECK_LEN } else { 0 };
         let room = buffer.len().checked_sub(check_len)?;
         let mut w = Writer::new(buffer.get_mut(..room)?);
         let mut draft = Draft {
             binding: Binding::default(),
             control: 0,
+            has_acks: false,
+            told: 0,
+            must_tell_more: false,
             frame_count: 0,
             first_frame: self.recovery.frames_base.wrapping_add(self.frames.len() as u32),
             is_eliciting: false,
@@ -173,10 +196,12 @@ impl<S: Storage, C: Controller> Link<S, C> {
         let mut is_needed = !numbered || wanted || ack || probe;
         if numbered {
             self.write_control(&mut w, &mut draft);
-            if probe {
+            if is_repeated_hello {
+                self.due.probes = 0;
+            } else if probe {
                 self.write_probe(&mut w, &mut draft);
             }
-            if data || probe {
+            if data || probe && !is_repeated_hello {
                 self.write_data(&mut w, &mut draft);
             }
             if copy || data {
@@ -200,15 +225,36 @@ impl<S: Storage, C: Controller> Link<S, C> {
             buffer.get_mut(len..len + CHECK_LEN)?.copy_from_slice(&check.to_le_bytes());
         }
         let len = len + check_len;
+        if draft.has_acks {
+            self.acks.on_sent();
+        }
+        if draft.must_tell_more {
+            self.due.settled = true;
+        }
         if numbered {
             self.note_packet(now, &draft, len as u32);
         }
         Some(len)
     }
 
+    /// Nobody has answered the first hello. Perhaps it was too long for the peer: what follows carries no messages.
+    fn is_repeated_hello(&self) -> bool {
+        self.peer.incarnation == 0 && self.last_hello_at.is_some() && self.cookie.is_empty()
+    }
+
     /// Remembers a numbered packet of `bytes`.
     fn note_packet(&mut self, now: Instant, draft: &Draft, bytes: u32) {
-        let eliciting = draft.is_eliciting;
+        let eliciting = draft.is_eliciting && self.phase == Phase::Open;
+        let number = self.recovery.next;
+        if draft.control & control::HELLO != 0 {
+            self.last_hello_at = Some(now);
+            self.due.hello = false;
+        }
+        for (c, channel) in self.inn.as_mut_slice().iter_mut().enumerate() {
+            if draft.told >> c & 1 == 1 {
+                channel.told_in = Some(number);
+            }
+        }
         let stamp = if eliciting {
             self.settle_rides = 0;
             self.congestion.on_sent(now, bytes, self.recovery.in_flight)
@@ -249,10 +295,10 @@ impl<S: Storage, C: Controller> Link<S, C> {
         let bits_at;
         if in_hello {
             let mine = self.peer.incarnation != 0;
-            if !self.write_hello(now, w, acks && mine) {
+            if !self.write_hello(w, acks && mine) {
                 return None;
             }
-            draft.control |= self.hello_control();
+            draft.control |= control::HELLO;
             draft.is_eliciting |= !mine;
             if !(acks && mine) {
                 return Some(());
@@ -275,13 +321,14 @@ impl<S: Storage, C: Controller> Link<S, C> {
             }
             if !acks {
                 if self.due.settled {
-                    self.write_settled(w, draft);
+                    self.write_settled(w, draft, false);
                 }
                 return numbered.then_some(());
             }
         }
         let largest = self.acks.largest()?;
-        let bits = Ack::encode(self.acks.ranges(), self.acks.number_len, self.acks.delay(now), w)?;
+        let number_len = if self.is_unbound() { 4 } else { self.acks.number_len };
+        let bits = Ack::encode(self.acks.ranges(), number_len, self.acks.delay(now), w)?;
         draft.binding.add_acked(largest);
         let kind = match (in_hello, numbered) {
             (true, _) => first,
@@ -289,35 +336,40 @@ impl<S: Storage, C: Controller> Link<S, C> {
             (false, false) => first_byte::ACK_ONLY,
         };
         w.written()[bits_at] = kind | bits;
-        self.write_settled(w, draft);
-        self.acks.on_sent();
+        self.write_settled(w, draft, true);
+        draft.has_acks = true;
         Some(())
     }
 
     /// What the peer may not know yet of what is settled. Whoever learns that a message was acknowledged learns with it
-    /// what was settled by then (protocol.md, 6.4).
-    fn write_settled(&mut self, w: &mut Writer<'_>, draft: &mut Draft) {
+    /// what was settled by then (protocol.md, 6.4), so `with_acks` all of it; otherwise what no numbered packet has told.
+    fn write_settled(&mut self, w: &mut Writer<'_>, draft: &mut Draft, with_acks: bool) {
         let len = settled_len(self.config.receive_window);
-        let mut count = 0;
         for (c, channel) in self.inn.as_slice().iter().enumerate() {
-            if !channel.is_unconfirmed {
+            if !channel.is_unconfirmed || !with_acks && channel.is_told() {
                 continue;
             }
-            let len = if channel.mode() == crate::config::Mode::Latest { 3 } else { len };
+            let is_latest = channel.mode() == crate::config::Mode::Latest;
+            let len = if is_latest || self.is_unbound() { 4 } else { len };
             let base = channel.settled_to();
             if !w.settled(c as u8, base, len, channel.done_ranges()) {
-                // The other channels' turn comes with the next packet.
+                draft.must_tell_more = true;
                 break;
             }
             draft.binding.add(base);
-            count += 1;
+            draft.told |= 1 << c;
         }
-        if count > 0 {
+        if draft.told != 0 {
             draft.control |= control::SETTLED;
         }
-        if count > 1 {
+        if draft.told.count_ones() > 1 {
             self.settle_rides = self.settle_rides.saturating_add(1);
         }
+    }
+
+    /// Nothing would notice a wrongly restored number: no check, and packets that may be late.
+    fn is_unbound(&self) -> bool {
+        self.can_reorder() && !self.has_check()
     }
 
     fn write_control(&mut self, w: &mut Writer<'_>, draft: &mut Draft) {
@@ -350,28 +402,30 @@ impl<S: Storage, C: Controller> Link<S, C> {
         draft.is_eliciting |= Self::control_elicits(draft.control & !control::SETTLED);
     }
 
-    /// Bytes of a packet number (protocol.md, 3.2): twice what can be in flight must be told apart.
+    /// Bytes of a packet number (protocol.md, 3.2): the receiver restores it from what it has received, so twice what is
+    /// not acknowledged must be told apart (RFC 9000, A.2), with room for what is sent before an acknowledgement of this
+    /// packet comes.
     fn number_len(&self) -> u8 {
-        if self.packets.len_max() <= 32 {
-            1
-        } else if self.packets.len() < 4096 {
-            2
-        } else {
-            3
+        let from = self.recovery.largest_acked.unwrap_or(self.recovery.start);
+        match self.recovery.next.since(from) {
+            _ if self.is_unbound() => 4,
+            0..=31 if self.packets.len_max() <= 32 => 1,
+            0..=4095 => 2,
+            4096..=0x7_ffff => 3,
+            _ => 4,
         }
     }
 
-    /// Bytes of a message number: what is between the oldest unsettled and the newest must be told apart. Without a check
-    /// that would notice a wrongly restored number, and where packets may be late, more.
+    /// Bytes of a message number: what is between the oldest one that the peer may restore it from and the newest must be
+    /// told apart.
     fn message_len(&self, span: u32) -> u8 {
-        let len = if span < 64 {
-            1
-        } else if span < 8192 {
-            2
-        } else {
-            3
-        };
-        if self.can_reorder() && !self.has_check() { 3 } else { len }
+        match span {
+            _ if self.is_unbound() => 4,
+            0..=63 => 1,
+            64..=8191 => 2,
+            8192..=0xf_ffff => 3,
+            _ => 4,
+        }
     }
 
     // ---- messages
@@ -388,6 +442,10 @@ impl<S: Storage, C: Controller> Link<S, C> {
                 }
                 let before = draft.frame_count;
                 self.write_channel(w, draft, c, &mut credit, &mut any);
+                if self.out.as_slice()[c].waits_for_credit(self.peer.window, credit, any) {
+                    // Others must not take the credit that it waits for.
+                    credit = 0;
+                }
                 if draft.frame_count != before {
                     self.last_out = c as u8;
                 }
@@ -433,6 +491,9 @@ impl<S: Storage, C: Controller> Link<S, C> {
 
     fn write_skip(&mut self, w: &mut Writer<'_>, draft: &mut Draft, c: usize, offer: &Offer) -> bool {
         let span = self.span(c, offer.sequence);
+        if self.frames.len() >= self.frames.len_max() {
+            return false;
+        }
         if !w.skip(c as u8, offer.sequence, self.message_len(span), 1) {
             return false;
         }
@@ -448,9 +509,9 @@ impl<S: Storage, C: Controller> Link<S, C> {
     fn span(&self, c: usize, n: Sequence) -> u32 {
         let out = &self.out.as_slice()[c];
         let next = if out.next_send.precedes(n) { n } else { out.next_send };
-        // On a `Latest` channel the receiver may be anywhere in what was superseded.
-        let slack = if out.config.mode == crate::config::Mode::Latest { 4096 } else { 1 };
-        next.since(out.cum).saturating_add(slack)
+        // On a `Latest` channel `cum` passes what was superseded, of which the receiver may not have heard.
+        let from = if out.config.mode == crate::config::Mode::Latest { out.known } else { out.cum };
+        next.since(from).saturating_add(1)
     }
 
     /// Writes the offered message, or, if it may be `cut`, as much of it as fits. Returns how many bytes, `None` if none.
@@ -462,7 +523,12 @@ impl<S: Storage, C: Controller> Link<S, C> {
         offer: &Offer,
         cut: bool,
     ) -> Option<u32> {
+        if self.frames.len() >= self.frames.len_max() {
+            return None;
+        }
         let number_len = self.message_len(self.span(c, offer.sequence));
+        let was_sent = offer.sequence.precedes(self.out.as_slice()[c].next_send);
+        let redelivered = offer.redelivered || self.peer.is_suspect && was_sent;
         let whole = offer.offset == 0 && offer.len == offer.total;
         let mut len = offer.len;
         let mut fragment = (!whole).then_some((offer.offset, offer.total));
@@ -473,7 +539,8 @@ impl<S: Storage, C: Controller> Link<S, C> {
             let fits = (room.checked_sub(overhead)? as u32).min(offer.len);
             len = if fits == offer.len { fits } else { fits / GRANULE * GRANULE };
             let too_little = len < offer.len && (len as usize) < FRAGMENT_ROOM_MIN && draft.frame_count > 0;
-            let can_cut = S::FRAGMENTATION && cut && offer.total >= super::outbox::FRAGMENT_FROM;
+            let can_cut =
+                S::FRAGMENTATION && cut && self.peer.fragments && offer.total >= super::outbox::FRAGMENT_FROM;
             if !can_cut || len == 0 || too_little {
                 return None;
             }
@@ -485,8 +552,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
             }
         }
         let follows = fragment.is_none()
-            && draft.previous == Some((c as u8, offer.sequence.plus(u32::MAX), offer.redelivered));
-        let redelivered = offer.redelivered || self.peer.is_suspect && offer.lost;
+            && draft.previous == Some((c as u8, offer.sequence.plus(u32::MAX), redelivered));
         let message = Message {
             channel: c as u8,
             number: (!follows).then_some((0, number_len)),

@@ -1,12 +1,12 @@
 //! Payload memory: a ring of contiguous blocks, allocated in order and freed in any order.
 //!
-//! Every block starts with a 4-byte header (its size, and whether it is free) and is a multiple of 4 bytes long, so a
+//! Every block starts with an 8-byte header (its size, whether it is free, and its owner) and is a multiple of 4 bytes long, so a
 //! block never wraps. Positions are virtual: they count up modulo 2^32 and are taken modulo the buffer's length, a
 //! power of two, so they stay valid when the buffer grows. Space comes back when the oldest block is freed.
 
 use super::Buffer;
 
-const HEADER: u32 = 4;
+const HEADER: u32 = 8;
 const FREE: u32 = 1 << 31;
 /// An empty buffer that is longer than this is given back.
 const KEEP: usize = 2048;
@@ -22,8 +22,8 @@ pub(crate) struct ByteRing<B: Buffer> {
 }
 
 impl<B: Buffer> ByteRing<B> {
-    /// Takes a block of `len` bytes while the ring would hold at most `limit` bytes, and returns its position.
-    pub(crate) fn allocate(&mut self, len: u32, limit: u32) -> Option<u32> {
+    /// Takes a block of `len` bytes for `owner` while the ring would hold at most `limit` bytes, and returns its position.
+    pub(crate) fn allocate(&mut self, owner: u32, len: u32, limit: u32) -> Option<u32> {
         let size = len.checked_add(HEADER + 3)? & !3;
         if self.head == self.tail {
             self.head = 0;
@@ -45,6 +45,7 @@ impl<B: Buffer> ByteRing<B> {
                 }
                 let at = self.tail;
                 self.put_header(at, size);
+                self.put_header(at.wrapping_add(4), owner);
                 self.tail = at.wrapping_add(size);
                 return Some(at.wrapping_add(HEADER));
             }
@@ -102,6 +103,38 @@ impl<B: Buffer> ByteRing<B> {
         }
     }
 
+    /// Closes the holes that freed blocks left. Calls `moved` with the owner and the new position of every block that
+    /// moves.
+    pub(crate) fn compact(&mut self, mut moved: impl FnMut(u32, u32)) {
+        let cap = self.buffer.as_slice().len() as u32;
+        let mut from = self.head;
+        let mut to = self.head;
+        while from != self.tail {
+            let h = self.header(from);
+            let size = h & !FREE;
+            if size == 0 {
+                return;
+            }
+            if h & FREE == 0 {
+                let to_end = cap - (to & (cap - 1));
+                if to_end < size {
+                    // `from` is behind the end, too, or it would not be in one piece.
+                    self.put_header(to, to_end | FREE);
+                    to = to.wrapping_add(to_end);
+                }
+                if from != to {
+                    let owner = self.header(from.wrapping_add(4));
+                    let (i, j) = (self.index(from), self.index(to));
+                    self.buffer.as_mut_slice().copy_within(i..i + size as usize, j);
+                    moved(owner, to.wrapping_add(HEADER));
+                }
+                to = to.wrapping_add(size);
+            }
+            from = from.wrapping_add(size);
+        }
+        self.tail = to;
+    }
+
     /// `len` bytes from `position` on.
     pub(crate) fn slice(&self, position: u32, len: u32) -> &[u8] {
         let i = self.index(position);
@@ -138,23 +171,55 @@ mod tests {
     #[test]
     fn blocks_are_contiguous_and_come_back_in_any_order() {
         let mut r = ByteRing::<InlineBytes<64>>::default();
-        let a = r.allocate(12, 64).unwrap();
-        let b = r.allocate(12, 64).unwrap();
-        let c = r.allocate(12, 64).unwrap();
-        let d = r.allocate(12, 64).unwrap();
-        assert!(r.allocate(1, 64).is_none());
-        r.slice_mut(c, 12).copy_from_slice(b"hello world!");
+        let a = r.allocate(0, 8, 64).unwrap();
+        let b = r.allocate(0, 8, 64).unwrap();
+        let c = r.allocate(0, 8, 64).unwrap();
+        let d = r.allocate(0, 8, 64).unwrap();
+        assert!(r.allocate(0, 1, 64).is_none());
+        r.slice_mut(c, 8).copy_from_slice(b"hello wo");
         r.free(b);
-        assert!(r.allocate(1, 64).is_none());
+        assert!(r.allocate(0, 1, 64).is_none());
         r.free(a);
-        let e = r.allocate(20, 64).unwrap();
-        assert_eq!(r.slice(c, 12), b"hello world!");
+        let e = r.allocate(0, 20, 64).unwrap();
+        assert_eq!(r.slice(c, 8), b"hello wo");
         r.free(c);
         r.free(d);
         r.free(e);
         assert_eq!(r.used(), 0);
-        assert!(r.allocate(61, 64).is_none());
-        assert!(r.allocate(60, 64).is_some());
+        assert!(r.allocate(0, 57, 64).is_none());
+        assert!(r.allocate(0, 56, 64).is_some());
+    }
+
+    #[test]
+    fn compaction_closes_holes_and_reports_moves() {
+        let mut r = ByteRing::<InlineBytes<64>>::default();
+        let at: std::vec::Vec<u32> = (0..4).map(|i| r.allocate(i, 8, 64).unwrap()).collect();
+        for (i, &p) in at.iter().enumerate() {
+            r.slice_mut(p, 8).fill(i as u8);
+        }
+        r.free(at[1]);
+        r.free(at[2]);
+        assert!(r.allocate(0, 8, 64).is_none());
+        let mut moves = std::vec::Vec::new();
+        r.compact(|owner, to| moves.push((owner, to)));
+        assert_eq!(moves, [(3, at[1])]);
+        assert_eq!(r.slice(at[1], 8), [3; 8]);
+        let next = r.allocate(4, 8, 64).unwrap();
+        // Across the end of the buffer.
+        r.free(at[0]);
+        r.slice_mut(next, 8).fill(9);
+        let wrapped = r.allocate(5, 8, 64).unwrap();
+        let again = r.allocate(6, 8, 64).unwrap();
+        r.slice_mut(again, 8).fill(7);
+        r.free(wrapped);
+        let mut position = again;
+        r.compact(|owner, to| {
+            if owner == 6 {
+                position = to;
+            }
+        });
+        assert_eq!(r.slice(position, 8), [7; 8]);
+        assert_eq!(r.slice(next, 8), [9; 8]);
     }
 
     #[cfg(feature = "alloc")]
@@ -164,7 +229,7 @@ mod tests {
         let mut live = std::collections::VecDeque::new();
         for i in 0..20_000u32 {
             let len = i * 7 % 97;
-            let at = r.allocate(len, 1 << 20).unwrap();
+            let at = r.allocate(i, len, 1 << 20).unwrap();
             r.slice_mut(at, len).fill(i as u8);
             live.push_back((at, len, i as u8));
             if i % 3 != 0 || live.len() > 500 {

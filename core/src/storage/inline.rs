@@ -9,7 +9,7 @@ use super::{Buffer, List, Ring, Slots, Storage};
 /// - `CHANNELS`: channels each way.
 /// - `MESSAGES`: messages outstanding per channel and direction.
 /// - `BYTES`: payload bytes per channel and direction, a power of two. Each message takes its length rounded up to a
-///   multiple of 4, plus 4. Room for twice the messages outstanding keeps out-of-order arrivals from being refused.
+///   multiple of 4, plus 8. Room for twice the messages outstanding keeps out-of-order arrivals from being refused.
 /// - `PACKETS`: packets in flight. A power of two is fastest.
 ///
 /// `Inline<1, 4, 512, 8>` is a point-to-point link of one channel with four 64-byte messages each way.

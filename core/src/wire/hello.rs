@@ -32,8 +32,10 @@ pub mod hello_flags {
     pub const ACK: u8 = 0x02;
     /// The sender wants packets without check.
     pub const NO_CHECK: u8 = 0x04;
+    /// The hello has no body, and its number is not used up: the next packet has it, too.
+    pub const BARE: u8 = 0x08;
     /// All flags that have a meaning in this version.
-    pub const ALL: u8 = CONFIRM | ACK | NO_CHECK;
+    pub const ALL: u8 = CONFIRM | ACK | NO_CHECK | BARE;
 }
 
 /// What one side can take, and how it numbers: parameters with their defaults.
@@ -57,6 +59,8 @@ pub struct Params<'a> {
     pub bases: Pairs<'a>,
     /// 9: what a retry asked to send back.
     pub cookie: &'a [u8],
+    /// 10: 0 if fragments cannot be put together.
+    pub fragments: u32,
 }
 
 impl Default for Params<'_> {
@@ -71,6 +75,7 @@ impl Default for Params<'_> {
             modes: &[],
             bases: Pairs(&[]),
             cookie: &[],
+            fragments: 1,
         }
     }
 }
@@ -89,6 +94,16 @@ pub enum Param<'a> {
 pub struct Pairs<'a>(pub &'a [u8]);
 
 impl Pairs<'_> {
+    fn is_whole(&self) -> bool {
+        let mut r = Reader::new(self.0);
+        while !r.is_empty() {
+            if r.u8().is_err() || r.varint().is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
     /// The pairs. A value that ends in the middle of one ends before it.
     pub fn iter(&self) -> impl Iterator<Item = (u8, Sequence)> {
         let mut r = Reader::new(self.0);
@@ -207,9 +222,10 @@ impl<'a> Params<'a> {
                 7 => p.modes = value,
                 8 => p.bases = Pairs(value),
                 9 => p.cookie = value,
+                10 => p.fragments = v.varint()?,
                 _ => {}
             }
-            if id <= 6 && !v.is_empty() {
+            if (id <= 6 || id == 10) && !v.is_empty() || id == 8 && !p.bases.is_whole() {
                 return Err(Malformed);
             }
         }
@@ -237,10 +253,11 @@ impl<'a> Params<'a> {
             ok = w.u8(7) && w.u8(self.modes.len() as u8) && w.bytes(self.modes);
         }
         let bases_at = w.len();
-        if ok && w.u8(8) && w.u8(0) {
-            for (c, s) in base_pairs {
-                ok = ok && w.u8(c) && w.varint(s.0);
-            }
+        ok = ok && w.u8(8) && w.u8(0);
+        for (c, s) in base_pairs {
+            ok = ok && w.u8(c) && w.varint(s.0);
+        }
+        if ok {
             let n = w.len() - bases_at - 2;
             if n == 0 {
                 w.truncate(bases_at);
@@ -251,6 +268,7 @@ impl<'a> Params<'a> {
         if ok && !self.cookie.is_empty() {
             ok = w.u8(9) && w.u8(self.cookie.len() as u8) && w.bytes(self.cookie);
         }
+        ok = ok && number(w, 10, self.fragments, d.fragments);
         let n = w.len() - start - 2;
         if !ok || n >= 1 << 14 {
             w.truncate(start);

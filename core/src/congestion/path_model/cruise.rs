@@ -1,0 +1,84 @@
+//! Holding the queue at its target.
+
+use super::super::units::scale;
+use super::{ONE, PathModel, Sample};
+use crate::time::Instant;
+
+/// How much of a wait is corrected in a round trip, in 1/1024 of the rate: half. With a delay of one round after what is pending
+/// is predicted, that is damped well.
+const CORRECTION: u64 = 512;
+/// The fastest probing in 1/1024, chosen: what it queues in a round trip is drained in the next; and the fastest after many
+/// probes in a row were carried, on a path that loses little.
+const PROBE_MAX: i32 = 256;
+const RAMP_MAX: i32 = 1024;
+/// Probes in a row that were carried before the pace doubles, and up to which they are counted.
+const RAMP_ROUNDS: u8 = 5;
+const EMPTY_ROUNDS_MAX: u8 = 8;
+/// How far above the best recent arrival rate the capacity may lie, in 1/1024: 6 %.
+const ARRIVED_SLACK: u64 = 1088;
+
+impl PathModel {
+    /// How much faster or slower than the capacity to send, in 1/1024.
+    pub(super) fn correction(&self) -> i32 {
+        let (target, wait, base) = (self.target(), self.queue.wait, self.queue.base.max(1));
+        // What the last round's gain adds to the queue shows only in the next round's samples.
+        let pending = i64::from(self.gain_before) * i64::from(base) / i64::from(ONE);
+        let expected = (i64::from(wait) + pending).clamp(0, i64::from(u32::MAX)) as u32;
+        let part = |micros: u32| (u64::from(micros) * CORRECTION / u64::from(base)).min(CORRECTION) as i32;
+        if expected >= target {
+            // What is only pending is waited for.
+            return if wait < target / 2 { 0 } else { -part(expected - target) };
+        }
+        if self.loss.is_overloaded() {
+            return 0;
+        }
+        let most = if self.empty_rounds < RAMP_ROUNDS || !self.loss.is_low() { PROBE_MAX } else { RAMP_MAX };
+        (part(target - expected) << self.empty_rounds.min(6)).min(most)
+    }
+
+    pub(super) fn round_in_cruise(
+        &mut self,
+        now: Instant,
+        round: &Sample,
+        is_unusual: bool,
+        is_app_limited: bool,
+    ) {
+        self.observe_capacity(round, is_unusual, is_app_limited);
+        let best = self.arrived.iter().copied().max().unwrap_or(0);
+        if best > 0 && !is_app_limited {
+            let most = u64::from(best) * ARRIVED_SLACK / u64::from(ONE - self.loss.own());
+            self.capacity = self.capacity.min(u32::try_from(most).unwrap_or(u32::MAX)).max(1);
+        }
+        self.gain_before = self.gain;
+        if !self.observe_others(now) {
+            self.gain = self.correction();
+        }
+    }
+
+    /// While a queue stands, the rate at which packets leave it is the capacity; while none stands, it is a lower bound.
+    fn observe_capacity(&mut self, round: &Sample, is_unusual: bool, is_app_limited: bool) {
+        let (target, wait) = (self.target(), self.queue.wait);
+        let is_loaded = wait > target / 2;
+        let gain = self.gain_before;
+        let is_carried = gain > 0 && round.rate > scale(self.capacity, (ONE as i32 + gain / 2) as u32);
+        let rate = round.rate;
+        if self.loss.is_overloaded() || is_unusual {
+            self.empty_rounds = 0;
+        } else if is_carried && !is_loaded {
+            self.capacity = rate;
+        } else if rate > self.capacity {
+            self.capacity += (rate - self.capacity) / if is_loaded { 4 } else { 2 };
+        } else if !is_app_limited && is_loaded && round.bottleneck < self.capacity {
+            // A queue longer than the path is an emergency: the rate has fallen.
+            let parts = if wait > self.queue.base.max(2 * target) { 1 } else { 4 };
+            self.capacity -= (self.capacity - round.bottleneck) / parts;
+        } else if !is_app_limited && wait > target {
+            self.capacity -= (self.capacity - rate) / 8;
+        }
+        if is_loaded {
+            self.empty_rounds = 0;
+        } else if !is_app_limited && is_carried {
+            self.empty_rounds = (self.empty_rounds + 1).min(EMPTY_ROUNDS_MAX);
+        }
+    }
+}
