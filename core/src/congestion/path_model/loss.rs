@@ -82,18 +82,18 @@ impl Loss {
     /// The slow round of a drain is accounted for. Loss that went away with half of the load was the load's doing: then true
     /// is returned. Loss that did not is the path's own.
     pub fn judge(&mut self, round: &Sample, datagram: u32) -> bool {
-        self.judged_sent += round.carried / datagram;
-        self.judged_lost += round.lost / datagram;
+        self.judged_sent = self.judged_sent.saturating_add(round.carried / datagram);
+        self.judged_lost = self.judged_lost.saturating_add(round.lost / datagram);
         let expected = scale(self.judged_sent, self.smoothed);
         let mut is_congestion = false;
         if expected < JUDGED_LOSSES && self.judged_sent < JUDGED_DATAGRAMS {
             return false;
         }
-        if expected >= JUDGED_LOSSES && self.judged_lost * 3 < expected {
+        if expected >= JUDGED_LOSSES && self.judged_lost.saturating_mul(3) < expected {
             self.smoothed = part(self.judged_lost, self.judged_sent);
             self.own = self.own.min(self.smoothed);
             is_congestion = true;
-        } else if expected >= JUDGED_LOSSES && self.judged_lost * 2 > expected {
+        } else if expected >= JUDGED_LOSSES && self.judged_lost.saturating_mul(2) > expected {
             self.own += self.smoothed.min(LOSS_MAX).saturating_sub(self.own) / 2;
         }
         (self.judged_sent, self.judged_lost) = (0, 0);
