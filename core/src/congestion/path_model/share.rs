@@ -40,6 +40,8 @@ pub(super) struct Share {
     is_drained: bool,
     drained_at: Instant,
     drain_more: u8,
+    /// The capacity before the queue became foreign.
+    usual_rate: u32,
     foreign_rounds: u8,
     quiet_rounds: u8,
 }
@@ -53,6 +55,7 @@ impl Share {
             is_drained: false,
             drained_at: Instant::ZERO,
             drain_more: 0,
+            usual_rate: 0,
             foreign_rounds: 0,
             quiet_rounds: 0,
         }
@@ -62,9 +65,12 @@ impl Share {
 impl PathModel {
     /// Looks for a queue that is not this flow's. Returns whether that changed the mode.
     pub(super) fn observe_others(&mut self, now: Instant) -> bool {
-        let target = self.target();
+        // Squeezed, a flow wants a longer queue: what counts is the rate that it had before.
+        let usual_rate = self.share.usual_rate.max(self.capacity);
+        let target = self.queue.target(usual_rate, self.datagram);
         let s = &mut self.share;
         s.foreign_rounds = if self.queue.wait > target + target / 2 { s.foreign_rounds + 1 } else { 0 };
+        s.usual_rate = if s.foreign_rounds > 0 { usual_rate } else { self.capacity };
         s.quiet_rounds = if s.foreign_rounds > 0 { 0 } else { s.quiet_rounds.saturating_add(1) };
         s.is_competing &= s.quiet_rounds < FOREIGN_MEMORY;
         s.is_drained &= s.quiet_rounds < FOREIGN_MEMORY;

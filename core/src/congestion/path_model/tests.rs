@@ -218,14 +218,14 @@ fn a_queue_that_others_hold_is_competed_for() {
     run(&mut flows, &mut path, 0, 2 * SECOND);
     let mut has_competed = false;
     // 40 ms of foreign packets at every moment, however slowly this flow sends.
-    for t in 0..200 {
+    for t in 0..400 {
         let now = 2 * SECOND + t * 10_000;
         path.free_at = path.free_at.max(now + 40_000);
         run(&mut flows, &mut path, now, now + 10_000);
         has_competed |= flows[0].model.mode == Mode::Compete && flows[0].model.is_congested();
     }
     assert!(has_competed);
-    run(&mut flows, &mut path, 4 * SECOND, 12 * SECOND);
+    run(&mut flows, &mut path, 6 * SECOND, 14 * SECOND);
     assert_ne!(flows[0].model.mode, Mode::Compete);
 }
 
