@@ -62,12 +62,14 @@ impl PathModel {
         let gain = self.gain_before;
         let is_carried = gain > 0 && round.rate > scale(self.capacity, (ONE as i32 + gain / 2) as u32);
         let rate = round.rate;
-        if self.loss.is_overloaded() || is_unusual {
-            self.empty_rounds = 0;
-        } else if is_carried && !is_loaded {
-            self.capacity = rate;
-        } else if rate > self.capacity {
-            self.capacity += (rate - self.capacity) / if is_loaded { 4 } else { 2 };
+        let is_dropping = self.loss.is_overloaded() || is_unusual;
+        if rate > self.capacity {
+            let parts = match (is_loaded, is_carried) {
+                (true, _) => 4,
+                (false, true) => 1,
+                (false, false) => 2,
+            };
+            self.capacity += if is_dropping { 0 } else { (rate - self.capacity) / parts };
         } else if !is_app_limited && is_loaded && round.bottleneck < self.capacity {
             // A queue longer than the path is an emergency: the rate has fallen.
             let parts = if wait > self.queue.base.max(2 * target) { 1 } else { 4 };
@@ -75,7 +77,7 @@ impl PathModel {
         } else if !is_app_limited && wait > target {
             self.capacity -= (self.capacity - rate) / 8;
         }
-        if is_loaded {
+        if is_loaded || is_dropping {
             self.empty_rounds = 0;
         } else if !is_app_limited && is_carried {
             self.empty_rounds = (self.empty_rounds + 1).min(EMPTY_ROUNDS_MAX);

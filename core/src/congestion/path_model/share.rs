@@ -69,7 +69,10 @@ impl PathModel {
         let usual_rate = self.share.usual_rate.max(self.capacity);
         let target = self.queue.target(usual_rate, self.datagram);
         let s = &mut self.share;
-        s.foreign_rounds = if self.queue.wait > target + target / 2 { s.foreign_rounds + 1 } else { 0 };
+        let is_long = self.queue.wait > target + target / 2;
+        // A queue that shrinks answers: it is this flow's own.
+        let is_shrinking = self.queue.last + self.queue.wait / 8 < self.queue.before;
+        s.foreign_rounds = if is_long { s.foreign_rounds + u8::from(!is_shrinking) } else { 0 };
         s.usual_rate = if s.foreign_rounds > 0 { usual_rate } else { self.capacity };
         s.quiet_rounds = if s.foreign_rounds > 0 { 0 } else { s.quiet_rounds.saturating_add(1) };
         s.is_competing &= s.quiet_rounds < FOREIGN_MEMORY;
