@@ -2,7 +2,7 @@
 //!
 //! # With tasks
 //!
-//! A [`State`] lives in a `static`. [`State::split`] gives it four owners: a [`Port`], which goes into the runner of a
+//! A [`State`] lives in a `static`. [`State::open`] makes a link in it and gives that four owners: a [`Port`], which goes into the runner of a
 //! transport, and the application's [`Sender`], [`Receiver`] and [`Events`], which may move into other tasks. Any
 //! executor will do; time comes from `embassy-time`.
 //!

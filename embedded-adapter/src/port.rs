@@ -20,7 +20,7 @@ impl<M: RawMutex, S: Storage, C: Controller> Port<'_, M, S, C> {
     /// Passes a datagram to the link, and wakes whom it concerns.
     pub fn handle_datagram(&self, datagram: &[u8]) -> Receipt {
         self.state.with(|shared| {
-            let receipt = shared.link.handle_datagram(now(), datagram);
+            let receipt = shared.link().handle_datagram(now(), datagram);
             if matches!(receipt, Receipt::Accepted) {
                 shared.receiver.wake();
                 shared.pass_events();
@@ -38,16 +38,16 @@ impl<M: RawMutex, S: Storage, C: Controller> Port<'_, M, S, C> {
         self.state.with(|shared| {
             shared.runner.register(cx.waker());
             let now = now();
-            if shared.link.poll_timeout().is_some_and(|deadline| deadline <= now) {
-                shared.link.handle_timeout(now);
+            if shared.link().poll_timeout().is_some_and(|deadline| deadline <= now) {
+                shared.link().handle_timeout(now);
             }
-            let len = shared.link.poll_transmit(now, buffer);
+            let len = shared.link().poll_transmit(now, buffer);
             shared.pass_events();
             match len {
                 Some(len) => Poll::Ready(Some(len)),
-                None if shared.link.is_closed() => Poll::Ready(None),
+                None if shared.link().is_closed() => Poll::Ready(None),
                 None => {
-                    if let Some(deadline) = shared.link.poll_timeout() {
+                    if let Some(deadline) = shared.link().poll_timeout() {
                         clock::wake_at(deadline, cx);
                     }
                     Poll::Pending

@@ -85,7 +85,7 @@ impl<M: RawMutex, S: Storage, C: Controller> Receiver<'_, M, S, C> {
         let mut read = Some(read);
         poll_fn(|cx| {
             self.state.with(|shared| {
-                if let Some(delivery) = shared.link.recv(now())
+                if let Some(delivery) = shared.link().recv(now())
                     && let Some(read) = read.take()
                 {
                     let result = read(delivery);
@@ -93,7 +93,7 @@ impl<M: RawMutex, S: Storage, C: Controller> Receiver<'_, M, S, C> {
                     shared.on_application();
                     return Poll::Ready(Ok(result));
                 }
-                if shared.link.is_closed() {
+                if shared.link().is_closed() {
                     return Poll::Ready(Err(RecvError::Closed));
                 }
                 shared.receiver.register(cx.waker());
@@ -110,7 +110,7 @@ impl<M: RawMutex, S: Storage, C: Controller> Receiver<'_, M, S, C> {
     /// [`UnknownDelivery`] if it was settled before, or its sender has restarted since.
     pub fn settle(&mut self, id: DeliveryId) -> Result<(), UnknownDelivery> {
         self.state.with(|shared| {
-            let result = shared.link.settle(now(), id);
+            let result = shared.link().settle(now(), id);
             shared.on_application();
             result
         })

@@ -131,17 +131,17 @@ impl<M: RawMutex, S: Storage, C: Controller> Sender<'_, M, S, C> {
 
     /// Whether the handshake is complete.
     pub fn is_connected(&self) -> bool {
-        self.state.with(|shared| shared.link.is_connected())
+        self.state.with(|shared| shared.link().is_connected())
     }
 
     /// The link's counters.
     pub fn stats(&self) -> ackline::Stats {
-        self.state.with(|shared| shared.link.stats())
+        self.state.with(|shared| shared.link().stats())
     }
 
     fn act<R>(&self, act: impl FnOnce(&mut Link<S, C>, Instant) -> R) -> R {
         self.state.with(|shared| {
-            let result = act(&mut shared.link, now());
+            let result = act(shared.link(), now());
             shared.on_application();
             result
         })

@@ -15,7 +15,7 @@ use crate::{Events, Port, Receiver, Sender};
 /// bytes, and tasks that wait for their own message are few.
 pub const WAITERS_MAX: usize = 4;
 
-/// A link and the tasks that wait for it. Put it in a `static`, then [`split`](State::split) it.
+/// A link and the tasks that wait for it. Put it in a `static`, then [`open`](State::open) it.
 ///
 /// `M` guards it: [`NoopRawMutex`](embassy_sync::blocking_mutex::raw::NoopRawMutex) when all tasks run on one executor, which
 /// costs nothing, or [`CriticalSectionRawMutex`](embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex) when they run
@@ -26,7 +26,8 @@ pub struct State<M: RawMutex, S: Storage, C: Controller> {
 
 /// What the mutex guards.
 pub(crate) struct Shared<S: Storage, C: Controller> {
-    pub(crate) link: Link<S, C>,
+    /// Present while the halves exist: `open` makes them and it together.
+    link: Option<Link<S, C>>,
     /// The longest message that can arrive, in bytes.
     pub(crate) message_max: usize,
     pub(crate) runner: WakerRegistration,
@@ -57,14 +58,13 @@ pub(crate) enum Outcome {
 }
 
 impl<M: RawMutex, S: Storage, C: Controller> State<M, S, C> {
-    /// A link that waits for its peer; [`Sender::connect`] makes it the one that opens. `seed` must differ at every boot.
-    ///
-    /// Large: call it in the place where it will stay, as `StaticCell::init_with` does.
-    pub fn new(config: &Config, congestion: C, seed: u64) -> Self {
+    /// A state without a link.
+    #[allow(clippy::new_without_default)]
+    pub const fn new() -> Self {
         State {
             shared: Mutex::new(RefCell::new(Shared {
-                link: Link::new(config, congestion, seed),
-                message_max: (config.message_max as usize).min(S::BYTES_MAX),
+                link: None,
+                message_max: 0,
                 runner: WakerRegistration::new(),
                 receiver: WakerRegistration::new(),
                 events: WakerRegistration::new(),
@@ -76,12 +76,23 @@ impl<M: RawMutex, S: Storage, C: Controller> State<M, S, C> {
         }
     }
 
-    /// The four owners of the link.
+    /// A new link, as its four owners. It waits for its peer; [`Sender::connect`] makes it the one that opens. `seed` must
+    /// differ at every boot.
     ///
     /// Drop [`Events`] if nobody listens: while it exists, events wait for it, and outboxes fill up behind them.
     #[allow(clippy::type_complexity)]
-    pub fn split(&mut self) -> (Port<'_, M, S, C>, Sender<'_, M, S, C>, Receiver<'_, M, S, C>, Events<'_, M, S, C>) {
-        self.shared.get_mut().get_mut().has_events = true;
+    pub fn open(
+        &mut self,
+        config: &Config,
+        congestion: C,
+        seed: u64,
+    ) -> (Port<'_, M, S, C>, Sender<'_, M, S, C>, Receiver<'_, M, S, C>, Events<'_, M, S, C>) {
+        let shared = self.shared.get_mut().get_mut();
+        shared.link = Some(Link::new(config, congestion, seed));
+        shared.message_max = (config.message_max as usize).min(S::BYTES_MAX);
+        shared.waiting = [Waiting::Free; WAITERS_MAX];
+        shared.next_event = None;
+        shared.has_events = true;
         let state = &*self;
         (Port { state }, Sender { state }, Receiver { state }, Events { state })
     }
@@ -93,10 +104,14 @@ impl<M: RawMutex, S: Storage, C: Controller> State<M, S, C> {
 }
 
 impl<S: Storage, C: Controller> Shared<S, C> {
+    pub(crate) fn link(&mut self) -> &mut Link<S, C> {
+        self.link.as_mut().expect("only the halves come here, and they have a link")
+    }
+
     /// Passes on what happened, until an event must wait for [`Events`] to take it.
     pub(crate) fn pass_events(&mut self) {
         while self.next_event.is_none() {
-            let Some(event) = self.link.poll_event() else { return };
+            let Some(event) = self.link().poll_event() else { return };
             if let Some((id, outcome)) = outcome_of(&event) {
                 // An outcome makes room in the outbox, whoever asked for it.
                 self.senders.wake();
@@ -162,7 +177,7 @@ impl<S: Storage, C: Controller> Shared<S, C> {
         cx: &mut Context<'_>,
         send: impl FnOnce(&mut Link<S, C>) -> Result<MessageId, SendError>,
     ) -> Option<Result<MessageId, SendError>> {
-        match send(&mut self.link) {
+        match send(self.link()) {
             Err(SendError::Full) => {
                 self.wait_with_senders(cx.waker());
                 None

@@ -17,11 +17,11 @@ type Node = State<NoopRawMutex, Inline<1, 4, 512, 8>, FixedRate>;
 const MESSAGES: u32 = 300;
 const CHANNEL: Channel = Channel(0);
 
-fn state(seed: u64) -> Node {
+fn config() -> Config {
     let mut config = Config::serial(115_200);
-    config.datagram_max = 128;
+    config.datagram_max = 192;
     config.message_max = 64;
-    State::new(&config, FixedRate::new(11_520), seed)
+    config
 }
 
 /// Message `n`: its number, then filling that makes every length from 4 to 64.
@@ -35,15 +35,16 @@ fn message(n: u32) -> Vec<u8> {
 fn exchange(seed: u64, chance: u64) {
     let _turn = clock();
     let mut random = Random(seed);
-    let (mut left, mut right) = (state(seed), state(seed + 1));
-    let (left_port, sender, left_receiver, left_events) = left.split();
-    let (right_port, right_sender, receiver, right_events) = right.split();
-    drop((left_receiver, right_sender, right_events));
+    let (mut left, mut right) = (Node::new(), Node::new());
+    let rate = FixedRate::new(11_520);
+    let (left_port, sender, left_receiver, left_events) = left.open(&config(), rate, seed);
+    let (right_port, right_sender, receiver, right_events) = right.open(&config(), rate, seed + 1);
+    drop((left_receiver, right_events));
     let (there, back) = (Wire::default(), Wire::default());
     let left_runner =
-        RefCell::new(Runner::<_, _, _, _, _, 128>::new(left_port, back.clone(), there.clone(), FrameCheck::Crc32));
+        RefCell::new(Runner::<_, _, _, _, _, 192>::new(left_port, back.clone(), there.clone(), FrameCheck::Crc32));
     let right_runner =
-        RefCell::new(Runner::<_, _, _, _, _, 128>::new(right_port, there.clone(), back.clone(), FrameCheck::Crc32));
+        RefCell::new(Runner::<_, _, _, _, _, 192>::new(right_port, there.clone(), back.clone(), FrameCheck::Crc32));
     let (receiver, left_events) = (RefCell::new(receiver), RefCell::new(left_events));
     let (sent, settled) = (Cell::new(0), Cell::new(0));
     let received = RefCell::new(Vec::new());
@@ -76,9 +77,13 @@ fn exchange(seed: u64, chance: u64) {
             }
         }),
     ];
-    run(&mut tasks, &mut random, chance, || settled.get() == MESSAGES);
+    let is_done = run(&mut tasks, &mut random, chance, || settled.get() == MESSAGES);
     let dropped: Vec<u32> = tasks.iter().map(|task| task.dropped).collect();
     drop(tasks);
+    let received_count = received.borrow().len();
+    let counts = (sent.get(), received_count, settled.get());
+    let both = (sender.stats(), right_sender.stats());
+    assert!(is_done, "seed {seed} stands still at (sent, received, settled) {counts:?}: {both:#?}");
     let expected: Vec<_> = (0..MESSAGES).map(message).collect();
     assert_eq!(*received.borrow(), expected, "seed {seed}");
     for runner in [&left_runner, &right_runner] {

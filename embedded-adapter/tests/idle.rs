@@ -20,25 +20,26 @@ use embassy_time::{Duration, MockDriver};
 
 type Node = State<NoopRawMutex, Inline<1, 4, 512, 8>, FixedRate>;
 
-fn state(seed: u64) -> Node {
+fn config() -> Config {
     let mut config = Config::serial(0);
-    config.datagram_max = 128;
+    config.datagram_max = 192;
     config.message_max = 64;
-    State::new(&config, FixedRate::new(100_000), seed)
+    config
 }
 
 #[test]
 fn idle_link_wakes_its_runner_zero_times_in_an_hour() {
     let _turn = clock();
-    let (mut left, mut right) = (state(1), state(2));
-    let (left_port, sender, _left_receiver, left_events) = left.split();
-    let (right_port, _right_sender, mut receiver, right_events) = right.split();
+    let (mut left, mut right) = (Node::new(), Node::new());
+    let rate = FixedRate::new(100_000);
+    let (left_port, sender, _left_receiver, left_events) = left.open(&config(), rate, 1);
+    let (right_port, _right_sender, mut receiver, right_events) = right.open(&config(), rate, 2);
     drop((left_events, right_events));
     let (there, back) = (Wire::default(), Wire::default());
     let mut left_runner =
-        Runner::<_, _, _, _, _, 128>::new(left_port, back.clone(), there.clone(), FrameCheck::Crc32);
+        Runner::<_, _, _, _, _, 192>::new(left_port, back.clone(), there.clone(), FrameCheck::Crc32);
     let mut right_runner =
-        Runner::<_, _, _, _, _, 128>::new(right_port, there.clone(), back.clone(), FrameCheck::Crc32);
+        Runner::<_, _, _, _, _, 192>::new(right_port, there.clone(), back.clone(), FrameCheck::Crc32);
     let (mut left_run, mut right_run) = (pin!(left_runner.run()), pin!(right_runner.run()));
     sender.connect();
     sender.try_send(Channel(0), b"hello").unwrap();
@@ -65,11 +66,12 @@ fn idle_link_wakes_its_runner_zero_times_in_an_hour() {
 #[test]
 fn visit_costs_a_round_trip_and_two_datagrams() {
     let _turn = clock();
-    let (mut left, mut right) = (state(1), state(2));
-    let (left_port, sender, _left_receiver, _left_events) = left.split();
-    let (right_port, _right_sender, mut receiver, _right_events) = right.split();
+    let (mut left, mut right) = (Node::new(), Node::new());
+    let rate = FixedRate::new(100_000);
+    let (left_port, sender, _left_receiver, _left_events) = left.open(&config(), rate, 1);
+    let (right_port, _right_sender, mut receiver, _right_events) = right.open(&config(), rate, 2);
     let mut cx = Context::from_waker(Waker::noop());
-    let mut buffer = [0; 128];
+    let mut buffer = [0; 192];
     for visit in 0..3 {
         // Wake, send ...
         if visit == 0 {
@@ -77,7 +79,7 @@ fn visit_costs_a_round_trip_and_two_datagrams() {
         }
         sender.try_send(Channel(0), b"21.5 C").unwrap();
         let Poll::Ready(Some(len)) = left_port.poll_transmit(&mut cx, &mut buffer) else { panic!("nothing to send") };
-        assert!(left_port.poll_transmit(&mut cx, &mut [0; 128]).is_pending(), "visit {visit}: a second datagram");
+        assert!(left_port.poll_transmit(&mut cx, &mut [0; 192]).is_pending(), "visit {visit}: a second datagram");
         right_port.handle_datagram(&buffer[..len]);
         assert!(matches!(pin!(receiver.recv_with(|_| ())).poll(&mut cx), Poll::Ready(Ok(()))), "visit {visit}");
         // ... hear the settlement, sleep.

@@ -16,11 +16,12 @@ use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 type Storage = Inline<1, 8, 1024, 8>;
 type Node = State<NoopRawMutex, Storage, FixedRate>;
 const CHANNEL: Channel = Channel(0);
+const RATE: FixedRate = FixedRate::new(1_000_000);
 
-fn state(seed: u64) -> Node {
+fn config() -> Config {
     let mut config = Config::serial(0);
     config.message_max = 64;
-    State::new(&config, FixedRate::new(1_000_000), seed)
+    config
 }
 
 /// Carries what there is to carry, both ways, a few round trips long.
@@ -44,9 +45,9 @@ fn poll_once<F: Future>(future: std::pin::Pin<&mut F>) -> std::task::Poll<F::Out
 #[test]
 fn outcome_goes_to_its_waiter_and_not_to_events() {
     let _turn = clock();
-    let (mut left, mut right) = (state(1), state(2));
-    let (port, sender, _receiver, mut events) = left.split();
-    let (far_port, _far_sender, mut far_receiver, _far_events) = right.split();
+    let (mut left, mut right) = (Node::new(), Node::new());
+    let (port, sender, _receiver, mut events) = left.open(&config(), RATE, 1);
+    let (far_port, _far_sender, mut far_receiver, _far_events) = right.open(&config(), RATE, 2);
     sender.connect();
     let mut waiting = pin!(sender.send_settled(CHANNEL, b"one"));
     assert!(poll_once(waiting.as_mut()).is_pending());
@@ -62,9 +63,9 @@ fn outcome_goes_to_its_waiter_and_not_to_events() {
 #[test]
 fn outcome_of_a_dropped_waiter_goes_to_events() {
     let _turn = clock();
-    let (mut left, mut right) = (state(1), state(2));
-    let (port, sender, _receiver, mut events) = left.split();
-    let (far_port, _far_sender, mut far_receiver, _far_events) = right.split();
+    let (mut left, mut right) = (Node::new(), Node::new());
+    let (port, sender, _receiver, mut events) = left.open(&config(), RATE, 1);
+    let (far_port, _far_sender, mut far_receiver, _far_events) = right.open(&config(), RATE, 2);
     sender.connect();
     {
         let mut waiting = pin!(sender.send_settled(CHANNEL, b"one"));
@@ -80,9 +81,9 @@ fn outcome_of_a_dropped_waiter_goes_to_events() {
 #[test]
 fn waiter_without_a_place_sends_when_one_is_free() {
     let _turn = clock();
-    let (mut left, mut right) = (state(1), state(2));
-    let (port, sender, _receiver, _events) = left.split();
-    let (far_port, _far_sender, mut far_receiver, _far_events) = right.split();
+    let (mut left, mut right) = (Node::new(), Node::new());
+    let (port, sender, _receiver, _events) = left.open(&config(), RATE, 1);
+    let (far_port, _far_sender, mut far_receiver, _far_events) = right.open(&config(), RATE, 2);
     sender.connect();
     let mut waiting: Vec<_> =
         (0..=WAITERS_MAX).map(|_| Box::pin(sender.send_settled(CHANNEL, b"message"))).collect();
@@ -108,8 +109,8 @@ fn waiter_without_a_place_sends_when_one_is_free() {
 #[test]
 fn aborted_link_tells_waiters_and_receivers() {
     let _turn = clock();
-    let mut left = state(1);
-    let (_port, sender, mut receiver, _) = left.split();
+    let mut left = Node::new();
+    let (_port, sender, mut receiver, _) = left.open(&config(), RATE, 1);
     let mut waiting = pin!(sender.send_settled(CHANNEL, b"one"));
     assert!(poll_once(waiting.as_mut()).is_pending());
     sender.abort();
@@ -121,8 +122,8 @@ fn aborted_link_tells_waiters_and_receivers() {
 #[test]
 fn short_buffer_is_refused_before_a_message_is_taken() {
     let _turn = clock();
-    let mut left = state(1);
-    let (_port, _sender, mut receiver, _events) = left.split();
+    let mut left = Node::new();
+    let (_port, _sender, mut receiver, _events) = left.open(&config(), RATE, 1);
     let refused = block_on(receiver.recv(&mut [0; 63]));
     assert_eq!(refused, Err(RecvError::BufferTooSmall { needed: 64 }));
 }

@@ -17,6 +17,8 @@ const REPORT_EVERY: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Commands outstanding at one time: more than the node can hold, so that its flow control shows.
 const OUTSTANDING_MAX: u32 = 16;
+/// Commands sent beyond the number of readings received.
+const AHEAD_MAX: u32 = 50;
 /// Readings that the node is asked for at one time.
 const REQUEST: u32 = 1_000_000;
 /// What the node configures, too: frames on a line of which the rate does not matter, as the emulator has none.
@@ -145,8 +147,10 @@ impl Desktop {
     }
 
     fn send_commands(&mut self, connection: &Connection) -> Result<(), Failure> {
+        // Commands keep pace with the readings, so that both flow at every restart.
+        let pace = self.report.readings + AHEAD_MAX;
         while self.request.is_some()
-            || self.sent < self.commands && self.sent - self.report.settled < OUTSTANDING_MAX
+            || self.sent < self.commands.min(pace) && self.sent - self.report.settled < OUTSTANDING_MAX
         {
             let mut data = [0; _];
             let data = filling(self.sent, &mut data);

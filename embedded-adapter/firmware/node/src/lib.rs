@@ -13,8 +13,13 @@ use telemetry::{Action, Command, MESSAGE_MAX, Reading, Tally, filling};
 /// Readings and commands have the only channel.
 pub const CHANNEL: Channel = Channel(0);
 
-/// One channel, four messages of 200 bytes each way and room for as many out of order, eight packets in flight.
+/// One channel, four messages of 200 bytes each way and room for as many out of order, eight packets in flight. The
+/// micro:bit has 16 KiB of RAM: three messages of 200 bytes.
+#[cfg(not(feature = "microbit"))]
 pub type Storage = Inline<1, 4, 2048, 8>;
+/// The same for the micro:bit.
+#[cfg(feature = "microbit")]
+pub type Storage = Inline<1, 4, 1024, 8>;
 
 /// Bit rate of the serial line. What the emulated UARTs carry in real time, not more.
 pub const BITS_PER_SECOND: u32 = if cfg!(any(feature = "lm3s6965evb", feature = "riscv-virt")) {

@@ -87,8 +87,8 @@ fn main() -> ! {
         static UDP: StaticCell<Udp> = StaticCell::new();
         let seed = board::entropy::seed();
         let node = &*NODE.init_with(|| Node::new(seed));
-        let state = STATE.init_with(|| State::new(&node::udp(), NewReno::default(), seed));
-        let (port, sender, receiver, news) = state.split();
+        let state = STATE.init_with(State::new);
+        let (port, sender, receiver, news) = state.open(&node::udp(), NewReno::default(), seed);
         let (stack, runner) = stack(seed);
         let desktop = (Ipv4Address::from(DESKTOP), PORT).into();
         sender.connect();
