@@ -4,6 +4,8 @@ use super::super::units::{bytes_in, rate_of, scale};
 use super::{Mode, ONE, PathModel, Sample, initial_window};
 use crate::time::Instant;
 
+/// Datagrams of the flight that ends the wait for one: half of the initial window.
+const FLIGHT_DATAGRAMS: u32 = 5;
 /// Datagrams over which the spread of the first flight is believed, and a rate in the middle of a round.
 const TRAIN_DATAGRAMS: u32 = 4;
 const PARTIAL_DATAGRAMS: u32 = 8;
@@ -50,14 +52,18 @@ impl PathModel {
         }
     }
 
+    /// Waits for a flight that says something about the path. Until then nothing is paced, and the initial window bounds what
+    /// leaves at once: a handshake and a thin flow teach nothing and are not delayed.
     fn first_ack(&mut self, now: Instant) {
-        let flight = self.round.outstanding().max(initial_window(self.datagram));
-        self.start.train = Some((self.round.carried_total(), now));
-        self.start.train_end = self.round.sent();
+        let flight = self.round.outstanding();
         self.queue.on_first(now, self.round.rtt_min());
-        self.capacity = self.capacity.max(rate_of(flight, self.queue.base));
-        self.pacing = self.faster();
-        self.apply();
+        if flight >= FLIGHT_DATAGRAMS * self.datagram {
+            self.start.train = Some((self.round.carried_total(), now));
+            self.start.train_end = self.round.sent();
+            self.capacity = rate_of(flight.max(initial_window(self.datagram)), self.queue.base);
+            self.pacing = self.faster();
+            self.apply();
+        }
         self.round.begin(now);
     }
 
