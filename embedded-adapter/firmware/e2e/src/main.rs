@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! e2e run BOARD IMAGE ELF [--messages N] [--clean]
-//! e2e desktop udp:PORT|unix:PATH RUN COMMANDS READINGS
+//! e2e stall BOARD IMAGE ELF
+//! e2e desktop udp:PORT|unix:PATH RUN COMMANDS READINGS [stalls]
 //! ```
 //!
 //! `run` starts the emulator, a relay that impairs the link, and a desktop: this program again, as `desktop`, in a process
 //! of its own, so that it can be killed. While messages flow both ways it resets the board twice by the emulator's monitor
 //! and kills the desktop once. It ends with status 0 if every promise held.
+//! `stall` makes the node stand still now and then, on a good link, and looks at what that costs.
 
 mod desktop;
 mod emulator;
@@ -24,8 +26,10 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match arguments[..] {
         ["run", board, image, elf, ref options @ ..] => scenario::run(board, image, elf, options),
-        ["desktop", line, run, commands, readings] => desktop::run(line, run, commands, readings),
-        _ => Err("usage: e2e run BOARD IMAGE ELF [--messages N] [--clean]".into()),
+        ["stall", board, image, elf] => scenario::stall(board, image, elf),
+        ["desktop", line, run, commands, readings] => desktop::run(line, run, commands, readings, false),
+        ["desktop", line, run, commands, readings, "stalls"] => desktop::run(line, run, commands, readings, true),
+        _ => Err("usage: e2e run BOARD IMAGE ELF [--messages N] [--clean] | e2e stall BOARD IMAGE ELF".into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -31,22 +31,14 @@ struct Scenario {
     udp: Option<UdpProxy>,
 }
 
-/// Runs it.
+/// Messages both ways through a bad link, two resets of the board, one SIGKILL of the desktop.
 pub fn run(board: &str, image: &str, elf: &str, options: &[&str]) -> Result<(), Failure> {
     let is_clean = options.contains(&"--clean");
     let messages = match options.iter().position(|&option| option == "--messages") {
         Some(at) => options.get(at + 1).ok_or("--messages needs a number")?.parse()?,
         None => 10_000,
     };
-    let directory = std::env::temp_dir().join(format!("ackline-e2e-{board}-{image}"));
-    std::fs::create_dir_all(&directory)?;
-    let is_serial = image.starts_with("serial");
-    let udp = match is_serial {
-        true => None,
-        false => Some(udp_relay(is_clean)?),
-    };
-    let emulator = Emulator::start(board, elf, &directory)?;
-    let mut scenario = Scenario { emulator, directory, is_serial, is_clean, messages, udp };
+    let mut scenario = Scenario::start(board, image, elf, is_clean, messages)?;
     let start = Instant::now();
     let total = scenario.play()?;
     println!(
@@ -56,6 +48,17 @@ pub fn run(board: &str, image: &str, elf: &str, options: &[&str]) -> Result<(), 
         start.elapsed().as_secs_f32()
     );
     Ok(())
+}
+
+/// The node stands still now and then, on a good link.
+pub fn stall(board: &str, image: &str, elf: &str) -> Result<(), Failure> {
+    let mut scenario = Scenario::start(board, image, elf, true, 1000)?;
+    let mut desktop = scenario.start_desktop(1, 1000, 1000, &["stalls"])?;
+    scenario.wait(&mut desktop, "everything to be accounted for", |r| r.done == 1)?;
+    match desktop.process.wait()?.success() {
+        true => Ok(println!("{board} {image}: stalls: ok")),
+        false => Err(format!("{board} {image}: stalls").into()),
+    }
 }
 
 fn udp_relay(is_clean: bool) -> Result<UdpProxy, Failure> {
@@ -68,9 +71,21 @@ fn udp_relay(is_clean: bool) -> Result<UdpProxy, Failure> {
 }
 
 impl Scenario {
+    fn start(board: &str, image: &str, elf: &str, is_clean: bool, messages: u32) -> Result<Self, Failure> {
+        let directory = std::env::temp_dir().join(format!("ackline-e2e-{board}-{image}"));
+        std::fs::create_dir_all(&directory)?;
+        let is_serial = image.starts_with("serial");
+        let udp = match is_serial {
+            true => None,
+            false => Some(udp_relay(is_clean)?),
+        };
+        let emulator = Emulator::start(board, elf, &directory)?;
+        Ok(Scenario { emulator, directory, is_serial, is_clean, messages, udp })
+    }
+
     fn play(&mut self) -> Result<Report, Failure> {
         let (quarter, half) = (self.messages / 4, self.messages / 2);
-        let mut desktop = self.start_desktop(1, self.messages, self.messages)?;
+        let mut desktop = self.start_desktop(1, self.messages, self.messages, &[])?;
         self.wait(&mut desktop, "a quarter of the messages", |r| r.settled.min(r.readings) >= quarter)?;
         self.emulator.reset()?;
         self.wait(&mut desktop, "the first reset to be noticed", |r| r.restarts == 1 && r.boots == 2)?;
@@ -81,7 +96,7 @@ impl Scenario {
         drop(desktop);
 
         let left = |done: u32| self.messages.saturating_sub(done);
-        let mut desktop = self.start_desktop(2, left(first.settled), left(first.readings))?;
+        let mut desktop = self.start_desktop(2, left(first.settled), left(first.readings), &[])?;
         self.wait(&mut desktop, "the node to report the desktop's restart", |r| r.node_restarts == 1)?;
         let now = desktop.latest;
         let some_more = |r: &Report| r.settled.min(r.readings) >= now.settled.min(now.readings) + quarter / 2;
@@ -123,7 +138,7 @@ impl Scenario {
         Ok(())
     }
 
-    fn start_desktop(&self, run: u32, commands: u32, readings: u32) -> Result<Desktop, Failure> {
+    fn start_desktop(&self, run: u32, commands: u32, readings: u32, more: &[&str]) -> Result<Desktop, Failure> {
         let (line, relay) = match self.is_serial {
             true => {
                 let relay = SerialRelay::listen(&self.directory.join(format!("line-{run}")))?;
@@ -133,6 +148,7 @@ impl Scenario {
         };
         let mut process = Command::new(std::env::current_exe()?)
             .args(["desktop", &line, &run.to_string(), &commands.to_string(), &readings.to_string()])
+            .args(more)
             .stdout(Stdio::piped())
             .spawn()?;
         let output = process.stdout.take().ok_or("no output")?;
