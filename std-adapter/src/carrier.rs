@@ -121,7 +121,7 @@ impl<C: Carrier + ?Sized> Handle<C> {
     pub(crate) fn start_closing(&self) {
         let now = self.now();
         let mut state = self.peer.lock();
-        state.link.close(now);
+        state.close(now);
         self.carrier.emit(&self.peer, state, now);
     }
 

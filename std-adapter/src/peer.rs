@@ -87,7 +87,7 @@ impl Peer {
                 link,
                 remote,
                 ids,
-                is_validated: false,
+                is_validated: true,
                 is_new: false,
                 until: Instant::MAX,
                 is_ending: false,
@@ -216,6 +216,14 @@ impl State {
         self.watchers -= 1;
         if self.watchers == 0 {
             self.events = VecDeque::new();
+        }
+    }
+
+    /// Ends the link in order. A peer that has not shown yet that it receives may not be sent enough to be told.
+    pub(crate) fn close(&mut self, now: Instant) {
+        self.link.close(now);
+        if !self.is_validated && self.link.is_drained() {
+            self.link.abort(now);
         }
     }
 

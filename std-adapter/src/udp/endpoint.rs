@@ -134,7 +134,7 @@ impl Endpoint {
         let now = driver.hub.clock.now();
         for peer in driver.hub.peers() {
             let mut state = peer.lock();
-            state.link.close(now);
+            state.close(now);
             driver.hub.emit(&peer, state, now);
         }
         let clean =

@@ -157,7 +157,6 @@ impl Hub {
         let peer = self.add_peer(remote)?;
         let now = self.clock.now();
         let mut state = peer.lock();
-        state.is_validated = true;
         state.link.connect(now);
         self.emit(&peer, state, now);
         Ok(peer)
@@ -318,9 +317,8 @@ impl Hub {
         let peer = self.add_peer(source).ok()?;
         let mut state = peer.lock();
         state.is_new = true;
-        if is_validated {
-            state.is_validated = true;
-        } else {
+        if !is_validated {
+            state.is_validated = false;
             state.link.set_unvalidated();
             self.unvalidated_count.fetch_add(1, Ordering::Relaxed);
         }
@@ -422,7 +420,7 @@ impl Hub {
         let mut state = peer.lock();
         if !state.is_ending {
             state.until = state.until.min(now + ABANDONED_TIME);
-            state.link.close(now);
+            state.close(now);
             self.emit(peer, state, now);
         }
     }

@@ -191,6 +191,8 @@ impl Driver {
         lead.drives += 1;
         // Asleep, it must begin to tend; with followers about, it must drive for them.
         if lead.is_asleep || lead.followers > 0 {
+            // From here on it will look at what is left to it.
+            self.hub.is_tended.store(true, Ordering::SeqCst);
             drop(lead);
             self.relieve.notify_one();
         }
