@@ -24,7 +24,9 @@ impl PathModel {
         // What the last round's gain adds to the queue shows only in the next round's samples.
         let pending = i64::from(self.gain_before) * i64::from(base) / i64::from(ONE);
         let expected = (i64::from(wait) + pending).clamp(0, i64::from(u32::MAX)) as u32;
-        let part = |micros: u32| (u64::from(micros) * CORRECTION / u64::from(base)).min(CORRECTION) as i32;
+        // A queue longer than the path takes longer than a round trip to answer, and so do timers on the way.
+        let slow = u64::from(base) + 2 * u64::from(target);
+        let part = |micros: u32| (u64::from(micros) * CORRECTION / slow).min(CORRECTION) as i32;
         if expected >= target {
             // What is only pending is waited for.
             return if wait < target / 2 { 0 } else { -part(expected - target) };
