@@ -38,7 +38,7 @@ impl Mode {
 /// Why an endpoint did not accept a message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Refusal {
-    /// No room now; an outcome on the same channel will say when to try again.
+    /// No room now; [`Notice::Writable`] of the same channel will say when to try again.
     Full,
     /// Never: the message is too large.
     TooLarge,
@@ -100,6 +100,8 @@ pub enum Notice<M> {
     Connected,
     /// The one outcome of a message.
     Outcome(M, Outcome),
+    /// A message was refused for lack of room on this channel, and there is room again.
+    Writable(u8),
     /// The peer lost its memory.
     PeerRestarted,
     /// The link ended.

@@ -73,6 +73,7 @@ impl<S: Storage, C: Controller> Endpoint for Link<S, C> {
             Event::Settled(id) => Notice::Outcome(id, Outcome::Settled),
             Event::Expired(id) => Notice::Outcome(id, Outcome::Expired),
             Event::Failed(id, reason) => Notice::Outcome(id, Outcome::Failed(failure(reason))),
+            Event::Writable(channel) => Notice::Writable(channel.0),
             Event::PeerRestarted => Notice::PeerRestarted,
             Event::Closed(reason) => Notice::Closed(ending(reason)),
             other => unreachable!("an event that the simulator does not know: {other:?}"),

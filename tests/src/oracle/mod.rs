@@ -152,6 +152,7 @@ impl<M: Copy + Eq + Hash + Debug> Oracle<M> {
             taken: Vec::new(),
             accepted_at: None,
             outcome: None,
+            is_early: self.nodes[node].connected_count == 0,
             is_orphan: false,
         });
         self.owed += 1;
@@ -239,7 +240,8 @@ impl<M: Copy + Eq + Hash + Debug> Oracle<M> {
                 format!("n{receiver} took {key} unflagged, but earlier: {:?}", record.taken),
             );
         }
-        if redelivered && incarnation == 0 {
+        // Before the first answer a sender cannot know whether a hello that was lost on the way carried it.
+        if redelivered && incarnation == 0 && !record.is_early {
             return broken(
                 Rule::RedeliveredFlag,
                 format!("n{receiver} took {key} flagged redelivered, but it never restarted"),
@@ -340,6 +342,7 @@ impl<M: Copy + Eq + Hash + Debug> Oracle<M> {
                 view.ended = Some(ending);
                 self.on_ended(node, ending)
             }
+            Notice::Writable(_) => Ok(()),
             Notice::Outcome(id, outcome) => self.on_outcome(node, id, outcome, now, local),
         }
     }
@@ -409,7 +412,8 @@ impl<M: Copy + Eq + Hash + Debug> Oracle<M> {
             Outcome::Failed(Failure::PeerClosed) => peer.has_ever_closed,
             Outcome::Failed(Failure::Closed) => self.nodes[node].has_closed,
             Outcome::Failed(Failure::Unreachable) => self.nodes[node].contract.may_give_up,
-            Outcome::Failed(Failure::TooLarge) => peer.incarnation > 0,
+            // What the peer takes is known after the handshake, and may change when it restarts.
+            Outcome::Failed(Failure::TooLarge) => record.is_early || peer.incarnation > 0,
         }
     }
 
@@ -461,7 +465,11 @@ impl<M: Copy + Eq + Hash + Debug> Oracle<M> {
             let node = usize::from(record.key.node);
             let was_closed =
                 self.nodes[node].has_ever_closed || self.nodes[self.nodes[node].peer].has_ever_closed;
-            let may_fail = record.deadline.is_some() || was_closed || self.nodes[node].contract.may_give_up;
+            let is_too_large = matches!(record.outcome, Some((Outcome::Failed(Failure::TooLarge), _)));
+            let may_fail = is_too_large
+                || record.deadline.is_some()
+                || was_closed
+                || self.nodes[node].contract.may_give_up;
             let has_failed = matches!(record.outcome, Some((outcome, _)) if outcome != Outcome::Settled);
             if self.mode(record.key).is_reliable() && !may_fail && has_failed {
                 return broken(Rule::Converges, format!("{} was not settled: {record:?}", record.key));

@@ -47,6 +47,8 @@ pub struct Record {
     pub accepted_at: Option<Micros>,
     /// Its outcome, and when the sender learned of it.
     pub outcome: Option<(Outcome, Micros)>,
+    /// Accepted before the handshake was complete, when the peer's limits were unknown.
+    pub is_early: bool,
     /// The sender lost its memory (or ended) before the outcome was known: none is owed any more.
     pub is_orphan: bool,
 }

@@ -25,7 +25,7 @@ pub enum Rule {
     /// Messages of an earlier incarnation of the sender do not come after those of a later one on the same channel.
     IncarnationsInOrder,
     /// `redelivered` is set if an earlier incarnation of the receiver took the message, and never for a receiver that did
-    /// not restart.
+    /// not restart (except for what was accepted before the first handshake: its sender cannot know).
     RedeliveredFlag,
     /// Identifiers of messages are not used twice.
     UniqueIds,

@@ -1,8 +1,9 @@
 //! Plays schedules: once, twice in two ways of driving for comparison, or by the thousand.
 
 use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use proptest::strategy::Strategy;
+use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
 use super::{Fault, NodePlan, Schedule, schedules};
@@ -12,6 +13,7 @@ use crate::oracle::{Broken, Contract, Rule};
 use crate::random::mix;
 use crate::world::{
     Action, Drive, Emission, NodeSetup, Reader, Take, Traffic, Verdict, World, first_difference,
+    take_panic_trace,
 };
 
 /// The protocol that schedules are played with.
@@ -178,14 +180,23 @@ pub struct Failing {
     pub report: String,
 }
 
-/// Plays the schedule of `seed`, compared in both ways of driving if `compares`; shrinks it if it fails.
-pub fn failing<S: Subject>(subject: &S, seed: u64, compares: bool) -> Option<Failing> {
+fn runner_of(seed: u64) -> TestRunner {
     let mut bytes = [0; 32];
     for (i, word) in bytes.chunks_exact_mut(8).enumerate() {
         word.copy_from_slice(&mix(seed ^ ((i as u64) << 56)).to_le_bytes());
     }
     let config = Config { max_shrink_iters: SHRINK_MAX, failure_persistence: None, ..Config::default() };
-    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
+    TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
+}
+
+/// The schedule of `seed`.
+pub fn schedule_of(seed: u64) -> Schedule {
+    schedules().new_tree(&mut runner_of(seed)).expect("the strategy rejects nothing").current()
+}
+
+/// Plays the schedule of `seed`, compared in both ways of driving if `compares`; shrinks it if it fails.
+pub fn failing<S: Subject>(subject: &S, seed: u64, compares: bool) -> Option<Failing> {
+    let mut runner = runner_of(seed);
     let tree = schedules().new_tree(&mut runner).expect("the strategy rejects nothing");
     // While shrinking, another broken rule is another defect: stay with the first.
     let rule = Cell::new(None);
@@ -199,7 +210,10 @@ pub fn failing<S: Subject>(subject: &S, seed: u64, compares: bool) -> Option<Fai
     match result {
         Ok(_) => None,
         Err(TestError::Fail(reason, schedule)) => {
-            Some(Failing { schedule, rule: rule.get(), report: reason.to_string() })
+            // Play it once more: shrinking ends with a candidate that passed.
+            let again = catch_unwind(AssertUnwindSafe(|| check(subject, &schedule, compares)));
+            let trace = if again.is_err() { take_panic_trace() } else { String::new() };
+            Some(Failing { schedule, rule: rule.get(), report: format!("{trace}{reason}") })
         }
         Err(TestError::Abort(reason)) => panic!("seed {seed}: {reason}"),
     }

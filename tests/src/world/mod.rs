@@ -11,6 +11,7 @@ mod node;
 mod run;
 mod trace;
 
+use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::fmt;
@@ -148,6 +149,24 @@ pub struct World<F: Factory> {
     last_emission: Micros,
     buffer: Vec<u8>,
     payload: Vec<u8>,
+}
+
+thread_local! {
+    /// What led to the last panic of an endpoint on this thread.
+    static PANIC_TRACE: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// The trace of the world that was dropped last by a panic on this thread; empty if there was none since the last call.
+pub fn take_panic_trace() -> String {
+    PANIC_TRACE.take()
+}
+
+impl<F: Factory> Drop for World<F> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            PANIC_TRACE.set(self.trace.to_string());
+        }
+    }
 }
 
 impl<F: Factory> World<F> {

@@ -256,16 +256,17 @@ impl<F: Factory> World<F> {
             let local = self.nodes[index].latest_local(now);
             let verdict = self.oracle.on_notice(index, notice, now, local);
             self.judge(verdict)?;
-            if !matches!(notice, Notice::PeerRestarted) {
-                self.unblock(index)?;
+            if let Notice::Writable(channel) = notice {
+                self.unblock(index, channel)?;
             }
         }
         Ok(has_progressed)
     }
 
-    fn unblock(&mut self, index: usize) -> Verdict {
+    fn unblock(&mut self, index: usize, channel: u8) -> Verdict {
         for source in 0..self.sources.len() {
-            if self.sources[source].traffic.node == index && self.sources[source].is_blocked {
+            let traffic = &self.sources[source].traffic;
+            if traffic.node == index && traffic.channel == channel && self.sources[source].is_blocked {
                 self.sources[source].is_blocked = false;
                 self.offer_from(source)?;
             }

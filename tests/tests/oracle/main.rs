@@ -117,7 +117,7 @@ fn failing_schedule_shrinks_to_what_it_takes() {
 
 fn caught_in(bug: Bug) -> Rule {
     // Some bugs need a coincidence: a few seeds.
-    let violation = (0..20).find_map(|seed| run(bug, seed, Drive::Deadlines).err());
+    let violation = (0..100).find_map(|seed| run(bug, seed, Drive::Deadlines).err());
     violation.unwrap_or_else(|| panic!("{bug:?} was not caught")).broken.rule
 }
 

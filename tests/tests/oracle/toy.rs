@@ -81,6 +81,8 @@ pub struct Toy {
     stored: BTreeSet<(u8, u32)>,
     settled: BTreeSet<(u8, u32)>,
     notices: VecDeque<Notice<u32>>,
+    /// Channels that were refused for lack of room.
+    refused: BTreeSet<u8>,
     ended: bool,
     clock: Micros,
     calls: u8,
@@ -104,6 +106,8 @@ impl Toy {
         if self.bug == Bug::OutcomeTwice {
             self.notices.push_back(Notice::Outcome(id, outcome));
         }
+        let refused = std::mem::take(&mut self.refused);
+        self.notices.extend(refused.into_iter().map(Notice::Writable));
     }
 
     /// Sends the message at the head, or a hello if the peer is not known.
@@ -232,6 +236,7 @@ impl Endpoint for Toy {
             return Err(Refusal::Closed);
         }
         if self.outbox.len() == OUTBOX_COUNT {
+            self.refused.insert(channel);
             return Err(Refusal::Full);
         }
         if self.modes[usize::from(channel)] == Mode::Latest && self.bug != Bug::NewestFirst {
@@ -390,6 +395,7 @@ impl Factory for ToyFactory {
             stored: BTreeSet::new(),
             settled: BTreeSet::new(),
             notices: VecDeque::new(),
+            refused: BTreeSet::new(),
             ended: false,
             clock: boot.now,
             calls: 0,
