@@ -93,6 +93,8 @@ pub struct PathModel {
     /// By how much the pace of this round and of the one before differs from the capacity, in 1/1024.
     gain: i32,
     gain_before: i32,
+    /// A faster pace was tried and not carried since the start.
+    is_settled: bool,
     /// How often in a row a faster pace was carried without a queue.
     empty_rounds: u8,
     arrived: [u32; ARRIVED_ROUNDS],
@@ -123,6 +125,7 @@ impl PathModel {
             share: Share::new(),
             gain: 0,
             gain_before: 0,
+            is_settled: false,
             empty_rounds: 0,
             arrived: [0; ARRIVED_ROUNDS],
             arrived_next: 0,
@@ -220,9 +223,9 @@ impl Controller for PathModel {
         self.round.on_spurious(bytes);
     }
 
-    fn on_ack_end(&mut self, now: Instant, in_flight: u32, _rtt: &Rtt) {
+    fn on_ack_end(&mut self, now: Instant, in_flight: u32, rtt: &Rtt) {
         if self.mode == Mode::Start && self.round.rtt_min() != u32::MAX {
-            self.ack_in_start(now, in_flight);
+            self.ack_in_start(now, in_flight, rtt.variation());
         }
         if self.round.is_done() {
             self.end_round(now);

@@ -37,17 +37,17 @@ impl Start {
 }
 
 impl PathModel {
-    /// An acknowledgement with news was processed.
-    pub(super) fn ack_in_start(&mut self, now: Instant, in_flight: u32) {
+    /// An acknowledgement with news was processed; round trips vary by `variation` µs.
+    pub(super) fn ack_in_start(&mut self, now: Instant, in_flight: u32, variation: u32) {
         let Some((stamp, at)) = self.start.train else {
             return self.first_ack(now);
         };
         self.observe_train(now, stamp, at);
         let (carried, elapsed) = self.round.progress(now);
         let wait = self.round.rtt_min().saturating_sub(self.queue.base);
-        let is_full = wait > self.target().max(self.queue.base / 8);
+        let is_full = wait > self.target().max(self.queue.base / 8).saturating_add(variation);
         if is_full && carried >= PARTIAL_DATAGRAMS * self.datagram && elapsed > self.queue.base / 8 {
-            self.capacity = rate_of(carried, elapsed).min(self.pacing);
+            self.capacity = rate_of(carried, elapsed).min(self.pacing).max(self.capacity);
             self.leave_start(now, wait, in_flight);
         }
     }
