@@ -7,8 +7,7 @@ use core::fmt;
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum SendError {
-    /// The outbox of the channel is full. Try again after the next `Event::Settled`, `Expired` or `Failed` of that
-    /// channel.
+    /// The outbox of the channel is full. Try again after the next `Event::Writable` of that channel.
     Full,
     /// The message is longer than this side, or the peer, can take. Split it or raise `Config::message_max`.
     TooLarge {
@@ -24,7 +23,7 @@ pub enum SendError {
 impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            SendError::Full => f.write_str("the outbox is full: wait for an outcome, then send again"),
+            SendError::Full => f.write_str("the outbox is full: wait until it is writable, then send again"),
             SendError::TooLarge { max } => write!(f, "the message is too large: at most {max} bytes"),
             SendError::NoSuchChannel => {
                 f.write_str("no such channel: the storage of this side or of the peer has fewer channels")

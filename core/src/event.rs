@@ -50,7 +50,8 @@ pub enum FailReason {
     Closed,
     /// Nothing was heard from the peer for `Config::give_up`.
     Unreachable,
-    /// The peer, as it turned out in the handshake, does not accept messages of this length.
+    /// The peer, as it turned out in the handshake, does not accept messages of this length. (Messages may be accepted by
+    /// `send` before the peer's limits are known.)
     TooLarge,
     /// The peer, as it turned out in the handshake, has no such channel.
     NoSuchChannel,
@@ -89,6 +90,9 @@ pub enum Event {
     Expired(MessageId),
     /// The message will not be settled.
     Failed(MessageId, FailReason),
+    /// A message was refused with [`SendError::Full`](crate::SendError::Full) on this channel, and room has become free
+    /// since: try again.
+    Writable(Channel),
     /// The peer has lost its memory of this link (it rebooted). Everything unsettled is sent again, flagged
     /// `redelivered`.
     PeerRestarted,

@@ -14,8 +14,8 @@ use crate::sequence::Sequence;
 use crate::storage::{Slots, Storage};
 use crate::time::Instant;
 use crate::wire::{
-    CHECK_LEN, Frames, HELLO_LEN_MIN, Hello, LinkId, Long, Params, Reader, VERSION, Writer, first_byte,
-    hello_flags, mode_from,
+    CHECK_LEN, Frames, Hello, LinkId, Long, Params, Reader, VERSION, Writer, first_byte, hello_flags,
+    mode_from,
 };
 
 /// The least time between two hellos that answer packets of no association, in microseconds.
@@ -211,13 +211,13 @@ impl<S: Storage, C: Controller> Link<S, C> {
         if h.incarnation == self.peer.incarnation {
             return self.on_peer_hello(now, h, mine, asks);
         }
-        // R8.4: on a medium that copies and delays, a known peer is replaced only by somebody who has heard what we said
+        // Section 8.4: on a medium that copies and delays, a known peer is replaced only by somebody who has heard what we said
         // after that peer was taken: our next id was told to nobody else.
-        let proven = mine && !asks && h.to == self.next_local_id;
+        let proven = mine && !asks && (h.to == self.next_local_id || self.peer.is_suspect);
         if self.peer.incarnation != 0 && self.can_reorder() && !proven {
             let flags = hello_flags::BARE | if asks { 0 } else { hello_flags::CONFIRM };
             self.reply = Some(Reply::Hello { incarnation: h.incarnation, id: h.from, flags });
-            return Receipt::Accepted;
+            return Receipt::Answered;
         }
         if self.is_close_sent {
             // Whoever we told that it is over has forgotten everything: it is over.
@@ -235,22 +235,21 @@ impl<S: Storage, C: Controller> Link<S, C> {
 
     /// A hello of the incarnation that we know.
     fn on_peer_hello(&mut self, now: Instant, h: &Hello<'_>, mine: bool, asks: bool) -> Receipt {
-        if asks {
-            if self.peer.is_confirmed {
+        if asks || h.flags & hello_flags::BARE != 0 {
+            // Only who is not confirmed has anything to show to its peer.
+            if self.peer.is_confirmed || !mine {
                 return self.drop_unknown();
             }
             self.peer.id = h.from;
             self.ask_confirmation(now);
             return Receipt::Accepted;
         }
-        // R8.3: only a hello that is newer than everything received counts; others are late copies.
+        // Section 8.3: only a hello that is newer than everything received counts; others are late copies.
         let newest = match self.acks.largest() {
             Some(l) if self.peer.hello_number.precedes(l) => l,
             _ => self.peer.hello_number,
         };
-        let is_bare = h.flags & hello_flags::BARE != 0;
-        let is_newer = if is_bare { !h.number.precedes(newest) } else { newest.precedes(h.number) };
-        if !is_newer {
+        if !newest.precedes(h.number) {
             return self.drop_unknown();
         }
         if !mine {
@@ -260,7 +259,8 @@ impl<S: Storage, C: Controller> Link<S, C> {
         } else {
             self.peer.id = h.from;
             self.take_bases(h);
-            if h.to == self.local_id {
+            if h.to == self.local_id || self.is_offered_id(h.to) {
+                self.take_offered_id(h.to);
                 self.confirm();
             } else {
                 self.due.hello = true;
@@ -342,12 +342,15 @@ impl<S: Storage, C: Controller> Link<S, C> {
         self.take_params(h);
         // After a restart the peer needs our numbers as they are now, and our new id: only its next packet shows that it
         // has them.
-        self.peer.is_confirmed = mine && h.to == self.local_id && !had_peer;
+        let is_bare = h.flags & hello_flags::BARE != 0;
+        self.peer.is_confirmed = mine && h.to == self.local_id && !had_peer && !is_bare;
         let max = self.config.message_max.min(self.peer.message_max).min(self.unfragmented_max());
         let mut failed = 0;
         for (c, out) in self.out.as_mut_slice().iter_mut().enumerate() {
             if had_peer {
                 failed += out.restart();
+            } else {
+                out.on_first_answer();
             }
             failed += out.fail_unacceptable(max, self.peer.has_channel(c));
         }
@@ -514,7 +517,23 @@ impl<S: Storage, C: Controller> Link<S, C> {
     /// Writes the head of a hello to the peer. `false` if it does not fit.
     pub(super) fn write_hello(&self, w: &mut Writer<'_>, ack_follows: bool) -> bool {
         let flags = if ack_follows { hello_flags::ACK } else { 0 };
-        self.write_hello_to(w, self.peer.incarnation, self.peer.id, self.local_id, flags)
+        // To a peer that has perhaps restarted: who answers to this id has heard us just now, and may replace it.
+        let from = if self.peer.is_suspect { self.next_local_id } else { self.local_id };
+        self.write_hello_to(w, self.peer.incarnation, self.peer.id, from, flags)
+    }
+
+    /// Whether `id` is the one that the peer was told when we thought that it had restarted. Somebody else may have been
+    /// told the same: the check of the packet must show that it is from the peer.
+    pub(super) fn is_offered_id(&self, id: LinkId) -> bool {
+        id == self.next_local_id && (self.peer.is_suspect || self.has_check())
+    }
+
+    /// The peer has not restarted, and uses the id that it was told when we thought so.
+    pub(super) fn take_offered_id(&mut self, id: LinkId) {
+        if id != self.local_id && self.is_offered_id(id) {
+            self.local_id = id;
+            self.draw_next_id();
+        }
     }
 
     fn write_hello_to(
@@ -563,12 +582,6 @@ impl<S: Storage, C: Controller> Link<S, C> {
         let bases = self.out.as_slice().iter().enumerate().filter(|(_, o)| !is_bare && o.cum != Sequence(0));
         let pairs = bases.map(|(c, o)| (Channel(c as u8).0, o.cum));
         hello.encode_head(w) && params.encode(pairs, w)
-    }
-
-    /// An upper bound for what a hello takes, for messages that must fit beside it.
-    pub(super) fn hello_len_max(&self) -> u32 {
-        let n = self.out.len_max() as u32;
-        HELLO_LEN_MIN as u32 + 2 * self.config.link_id_len as u32 + 28 + n * 7 + COOKIE_MAX as u32 + 2
     }
 
     /// Answers somebody who is not the peer (yet).

@@ -47,9 +47,15 @@ pub enum Receipt {
     /// It belongs to this link's association, and its check (where there is one) was right: where it came from is where
     /// the peer is.
     Accepted,
+    /// It is not of this link's association, but gets an answer: what [`Link::poll_transmit`] gives next is to be sent to
+    /// where it came from, and only that. Where the peer is has not changed.
+    Answered,
     /// It was of no use, and counted. Nothing follows from it.
     Dropped,
 }
+
+/// What a message takes in the ring of payloads beside its own bytes: a header of 8, and up to 3 of padding.
+const BLOCK_OVERHEAD_MAX: usize = 12;
 
 /// The shortest `Config::datagram_max`: a first hello is padded to so many bytes.
 const DATAGRAM_MIN: u32 = 96;
@@ -175,7 +181,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
         let mut config = config.clone();
         config.datagram_max = config.datagram_max.clamp(DATAGRAM_MIN as u16, 65_527);
         config.message_max = config.message_max.min(Self::message_limit());
-        config.receive_window = config.receive_window.clamp(1, S::MESSAGES_MAX as u32);
+        config.receive_window = config.receive_window.clamp(1, Self::window_limit());
         config.receive_buffer = config.receive_buffer.min(Self::buffer_limit());
         congestion.on_datagram_max(config.datagram_max as u32);
         let mut link = Link {
@@ -235,8 +241,15 @@ impl<S: Storage, C: Controller> Link<S, C> {
     /// Payload bytes that the peer may have outstanding: what the storage has, less the bookkeeping of as many messages,
     /// and less one message, so that there is always a piece of the ring that is long enough.
     fn buffer_limit() -> u32 {
-        let bytes = S::BYTES_MAX - S::BYTES_MAX / 4;
-        bytes.saturating_sub(8 * S::MESSAGES_MAX).max(S::BYTES_MAX / 4) as u32
+        let kept = S::BYTES_MAX / 4 + BLOCK_OVERHEAD_MAX * Self::window_limit() as usize + S::BYTES_MAX / 64;
+        S::BYTES_MAX.saturating_sub(kept).max(S::BYTES_MAX / 4) as u32
+    }
+
+    /// Messages that the peer may have outstanding on a channel: the bookkeeping of all of them takes a quarter of the
+    /// bytes at most.
+    fn window_limit() -> u32 {
+        let fit = S::BYTES_MAX / 4 / BLOCK_OVERHEAD_MAX;
+        S::MESSAGES_MAX.min(fit).max(1) as u32
     }
 
     /// Starts numbering from `message` and `packet` instead of 0. For tests of wrap-around; call before anything else.
@@ -265,7 +278,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
     ///
     /// # Errors
     ///
-    /// Nothing was taken. [`SendError::Full`]: try again after the next outcome. [`SendError::TooLarge`]: never on this
+    /// Nothing was taken. [`SendError::Full`]: try again after [`Event::Writable`]. [`SendError::TooLarge`]: never on this
     /// link. [`SendError::NoSuchChannel`]: the storage has fewer channels. [`SendError::Closed`].
     pub fn send(&mut self, now: Instant, channel: Channel, payload: &[u8]) -> Result<MessageId, SendError> {
         self.enqueue(now, channel, payload, None)
@@ -305,18 +318,20 @@ impl<S: Storage, C: Controller> Link<S, C> {
         if payload.len() as u64 > max as u64 {
             return Err(SendError::TooLarge { max });
         }
-        if deadline.is_some() && !self.has_deadline_room() {
-            return Err(SendError::Full);
-        }
         let (c, limit) = (channel.0 as usize, self.config.send_buffer);
         if !self.peer.has_channel(c) {
             return Err(SendError::NoSuchChannel);
         }
+        let has_deadline_room = deadline.is_none() || self.has_deadline_room();
         let configs = &self.config.channels;
         let out = self
             .out
             .ensure(c, |i| OutChannel::new(configs[i % CHANNELS_MAX], Sequence(0)))
             .ok_or(SendError::NoSuchChannel)?;
+        if !has_deadline_room {
+            out.on_refused();
+            return Err(SendError::Full);
+        }
         let sequence = out.push(payload, limit, deadline.is_some()).ok_or(SendError::Full)?;
         self.stats.messages_sent = self.stats.messages_sent.wrapping_add(1);
         if let Some(at) = deadline {
@@ -326,12 +341,12 @@ impl<S: Storage, C: Controller> Link<S, C> {
     }
 
     /// Without fragmentation a message must fit a packet: header with link id and number, acknowledgement and
-    /// settlement, frame head, check.
+    /// settlement, frame head, check. (What does not fit beside a hello waits until the handshake is over.)
     fn unfragmented_max(&self) -> u32 {
         if S::FRAGMENTATION && (self.peer.fragments || self.peer.incarnation == 0) {
             return u32::MAX;
         }
-        self.peer.datagram_max.saturating_sub(transmit::OVERHEAD_MAX + self.hello_len_max())
+        self.peer.datagram_max.saturating_sub(transmit::OVERHEAD_MAX)
     }
 
     /// The next received message, if there is one: lower channels are not preferred, channels take turns.
@@ -413,6 +428,9 @@ impl<S: Storage, C: Controller> Link<S, C> {
                     Outcome::Failed(reason) => Event::Failed(id, reason),
                 });
             }
+            if out.take_writable() {
+                return Some(Event::Writable(Channel(c as u8)));
+            }
         }
         self.closed_event.take().map(Event::Closed)
     }
@@ -422,7 +440,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
         self.connected_event
             || self.restarted_event
             || self.closed_event.is_some()
-            || self.out.as_slice().iter().any(OutChannel::has_outcome)
+            || self.out.as_slice().iter().any(|o| o.has_outcome() || o.is_writable())
     }
 
     /// Ends the link in order: no more messages are accepted, what was accepted is delivered and settled, then the peer

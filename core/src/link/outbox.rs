@@ -72,6 +72,8 @@ pub(super) struct OutMessage {
     /// Has the trailer for fragments.
     trailer: bool,
     has_deadline: bool,
+    /// Its length is part of `outstanding`.
+    is_counted: bool,
     /// How many packets in flight carry it (whole messages only).
     live: u8,
     /// Unasked copies sent.
@@ -118,6 +120,10 @@ pub(super) struct OutChannel<S: Storage> {
     pub(super) outstanding: u32,
     lost: Chain,
     outcomes: Chain,
+    /// A message was refused for want of room.
+    was_full: bool,
+    /// Since then, room has become free.
+    is_writable: bool,
     /// Messages that may ride once more: what is before had its copies, or arrived; what is after is not sent yet, or is
     /// in the packet that is being written.
     repeat_from: Sequence,
@@ -138,6 +144,8 @@ impl<S: Storage> OutChannel<S> {
             outstanding: 0,
             lost: Chain::default(),
             outcomes: Chain::default(),
+            was_full: false,
+            is_writable: false,
             repeat_from: first,
             repeat_to: first,
         }
@@ -165,16 +173,16 @@ impl<S: Storage> OutChannel<S> {
 
     /// Takes a message. `None` when there is no room.
     pub(super) fn push(&mut self, payload: &[u8], limit: u32, has_deadline: bool) -> Option<Sequence> {
-        if self.messages.len() >= self.messages.len_max().min(S::MESSAGES_MAX) {
-            return None;
-        }
         let len = payload.len() as u32;
-        if self.held.saturating_add(len) > limit {
-            return None;
-        }
         let trailer = S::FRAGMENTATION && len >= FRAGMENT_FROM;
         let size = len + if trailer { trailer_len(len) } else { 0 };
-        let position = self.bytes.allocate(0, size, S::BYTES_MAX as u32)?;
+        let full = self.messages.len() >= self.messages.len_max().min(S::MESSAGES_MAX)
+            || self.held.saturating_add(len) > limit;
+        let position = if full { None } else { self.bytes.allocate(0, size, S::BYTES_MAX as u32) };
+        let Some(position) = position else {
+            self.on_refused();
+            return None;
+        };
         let room = self.bytes.slice_mut(position, size);
         let (head, tail) = room.split_at_mut(payload.len());
         head.copy_from_slice(payload);
@@ -187,6 +195,7 @@ impl<S: Storage> OutChannel<S> {
             redelivered: false,
             trailer,
             has_deadline,
+            is_counted: false,
             live: 0,
             copies: 0,
             position,
@@ -237,12 +246,38 @@ impl<S: Storage> OutChannel<S> {
         self.outcomes.len > 0
     }
 
+    /// A message was refused for want of room: the application is told when there is some.
+    pub(super) fn on_refused(&mut self) {
+        self.was_full = true;
+        self.is_writable = false;
+    }
+
+    /// Room has become free.
+    pub(super) fn on_room(&mut self) {
+        self.is_writable |= self.was_full;
+    }
+
+    /// Whether room has become free after a message was refused; says so once.
+    pub(super) fn take_writable(&mut self) -> bool {
+        let writable = self.is_writable;
+        if writable {
+            self.was_full = false;
+            self.is_writable = false;
+        }
+        writable
+    }
+
+    pub(super) fn is_writable(&self) -> bool {
+        self.is_writable
+    }
+
     fn pop_finished(&mut self) {
         while let Some(m) = self.messages.at(0) {
             if m.stage != Stage::Done || m.report != Report::Taken || m.is_lost {
                 return;
             }
             self.messages.pop_front();
+            self.on_room();
             self.front = self.front.plus(1);
             if self.cum.precedes(self.front) {
                 self.cum = self.front;
@@ -294,24 +329,28 @@ impl<S: Storage> OutChannel<S> {
         self.lost.len -= 1;
     }
 
+    fn drop_payload(&mut self, position: u32, len: u32, counted: bool) {
+        self.bytes.free(position);
+        self.held -= len;
+        if counted {
+            self.outstanding -= len;
+        }
+        self.on_room();
+    }
+
     /// Ends message `n`: its payload goes, its outcome is reported (if none was before).
     fn finish(&mut self, n: Sequence, outcome: Outcome) {
-        let next_send = self.next_send;
         let Some(m) = self.at_mut(n) else { return };
         if m.stage == Stage::Done {
             return;
         }
         let had_payload = m.stage != Stage::Skipped;
-        let was_sent = n.precedes(next_send) || m.progress > 0;
-        let (position, len) = (m.position, m.len);
+        let (position, len, counted) = (m.position, m.len, m.is_counted);
         m.stage = Stage::Done;
+        m.is_counted = false;
         m.position = 1;
         if had_payload {
-            self.bytes.free(position);
-            self.held -= len;
-            if was_sent {
-                self.outstanding -= len;
-            }
+            self.drop_payload(position, len, counted);
         }
         self.report(n, outcome);
     }
@@ -430,7 +469,6 @@ impl<S: Storage> OutChannel<S> {
         if !fragment {
             m.live = m.live.saturating_add(1);
         }
-        let first = m.progress == 0;
         let (mut done, total) = (true, m.len);
         if m.stage == Stage::Queued {
             if fragment {
@@ -440,7 +478,8 @@ impl<S: Storage> OutChannel<S> {
             if done {
                 m.stage = Stage::Sent;
             }
-            if first {
+            if !m.is_counted {
+                m.is_counted = true;
                 self.outstanding += total;
             }
         }
@@ -661,16 +700,12 @@ impl<S: Storage> OutChannel<S> {
             }
             return true;
         }
-        let partly = m.progress > 0;
-        let (position, len, acked) = (m.position, m.len, m.stage == Stage::Acked);
+        let (position, len, acked, counted) = (m.position, m.len, m.stage == Stage::Acked, m.is_counted);
         m.stage = Stage::Skipped;
+        m.is_counted = false;
         m.live = 0;
         m.progress = 0;
-        self.bytes.free(position);
-        self.held -= len;
-        if was_sent || partly {
-            self.outstanding -= len;
-        }
+        self.drop_payload(position, len, counted);
         if was_sent && !acked {
             self.mark_lost(n);
         }
@@ -717,6 +752,7 @@ impl<S: Storage> OutChannel<S> {
                 m.is_lost = false;
                 m.live = 0;
                 m.copies = 0;
+                m.is_counted = false;
                 let partly = m.progress > 0;
                 m.progress = 0;
                 if m.stage == Stage::Done && base != end && !latest {
@@ -744,10 +780,32 @@ impl<S: Storage> OutChannel<S> {
         self.repeat_from = base;
         self.repeat_to = base;
         let open_before = self.outcomes.len;
-        if self.config.mode == Mode::Latest && base != end {
-            self.supersede_before(end.plus(u32::MAX));
+        let mut n = base;
+        while n != end {
+            match self.config.mode {
+                // Only the newest value matters.
+                Mode::Latest if n.plus(1) != end => self.finish(n, Outcome::Failed(FailReason::Superseded)),
+                // Sent once, whoever it was sent to.
+                Mode::BestEffort if n.precedes(sent_end) => {
+                    self.withdraw(n, Outcome::Failed(FailReason::Lost));
+                }
+                _ => {}
+            }
+            n = n.plus(1);
         }
         self.outcomes.len - open_before
+    }
+
+    /// The first hello was answered. Who answered may have restarted after a copy of that hello had brought what was in
+    /// it: if it has to be sent again, that is flagged.
+    pub(super) fn on_first_answer(&mut self) {
+        let mut n = self.cum;
+        while n.precedes(self.next_send) || n == self.next_send && n != self.end() {
+            if let Some(m) = self.at_mut(n) {
+                m.redelivered |= m.stage == Stage::Sent || m.progress > 0;
+            }
+            n = n.plus(1);
+        }
     }
 
     /// What this peer cannot take must not wait for ever: fails messages longer than `message_max`, and all if the peer

@@ -30,7 +30,7 @@ impl Pacer {
     pub(super) fn ready_at(&self, rate: u32) -> Instant {
         let burst = bytes_in(BURST_MICROS, rate);
         if rate == 0 || self.ahead <= burst {
-            return self.at;
+            return Instant::ZERO;
         }
         self.at.plus_micros(micros_for(self.ahead - burst, rate))
     }

@@ -14,7 +14,7 @@ use crate::logging::trace;
 use crate::sequence::Sequence;
 use crate::storage::{Slots, Storage};
 use crate::time::Instant;
-use crate::wire::{Ack, CHECK_LEN, Frame, Frames, Malformed, Reader, Short, first_byte};
+use crate::wire::{Ack, CHECK_LEN, Frame, Frames, LinkId, Malformed, Reader, Short, first_byte};
 
 /// Codes of close frames: the sender has drained, or given up; or answers somebody who does not know that it is over.
 /// An answer is not answered.
@@ -53,14 +53,17 @@ impl<S: Storage, C: Controller> Link<S, C> {
         self.release_lent();
         self.stats.datagrams_received = self.stats.datagrams_received.wrapping_add(1);
         self.stats.bytes_received = self.stats.bytes_received.wrapping_add(datagram.len() as u64);
-        if let Some(b) = &mut self.budget {
-            *b = b.saturating_add(datagram.len() as u32);
-        }
-        match datagram.first() {
+        let receipt = match datagram.first() {
             None => self.drop_malformed(),
             Some(first) if first & first_byte::LONG != 0 => self.on_long(now, datagram),
             Some(_) => self.on_short(now, datagram),
+        };
+        if receipt == Receipt::Accepted
+            && let Some(b) = &mut self.budget
+        {
+            *b = b.saturating_add(datagram.len() as u32);
         }
+        receipt
     }
 
     fn on_short(&mut self, now: Instant, datagram: &[u8]) -> Receipt {
@@ -68,7 +71,8 @@ impl<S: Storage, C: Controller> Link<S, C> {
             return self.on_stray(now, datagram);
         }
         let id_len = self.local_id.as_bytes().len();
-        if datagram.get(1..1 + id_len) != Some(self.local_id.as_bytes()) {
+        let id = datagram.get(1..1 + id_len).and_then(LinkId::new).unwrap_or_default();
+        if id != self.local_id && !self.is_offered_id(id) {
             return self.drop_unknown();
         }
         let (body, check) = if self.has_check() {
@@ -98,6 +102,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
             return self.drop_check();
         }
         let number_len = short.number.map_or(0, |(_, len)| len);
+        self.take_offered_id(id);
         if !self.peer.is_confirmed {
             self.confirm();
         }
@@ -241,7 +246,11 @@ impl<S: Storage, C: Controller> Link<S, C> {
                 let n = self.restore_message(channel, number);
                 let window = self.config.receive_window;
                 let changed_at = self.recovery.next;
-                if let Some(c) = self.in_channel(channel) {
+                // However many skips a packet carries: together they walk over two windows at most.
+                body.skipped = body.skipped.saturating_add(count);
+                if body.skipped > window.saturating_mul(2) {
+                    body.no_room = true;
+                } else if let Some(c) = self.in_channel(channel) {
                     body.no_room |= !c.on_skip(n, count, window);
                     c.changed_at = changed_at;
                 }
@@ -319,6 +328,7 @@ struct Body {
     packet: Option<Sequence>,
     previous: Sequence,
     floor: Option<Sequence>,
+    skipped: u32,
     is_eliciting: bool,
     has_duplicate: bool,
     no_room: bool,

@@ -110,7 +110,7 @@ impl Recovery {
         }
         let base = self.probe_timeout(peer_ack_delay, line);
         let backed_off = base.saturating_mul(1 << self.probe_count.min(16));
-        let limited = backed_off.min(PROBE_MAX.max(base.saturating_mul(2)));
+        let limited = backed_off.min(PROBE_MAX.max(base));
         Some(tick(self.last_eliciting_at.plus_micros(limited)))
     }
 

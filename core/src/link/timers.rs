@@ -127,7 +127,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
             if live && d.at > now {
                 break;
             }
-            self.deadlines.pop_front();
+            self.pop_deadline();
             if live && let Some(out) = self.out.as_mut_slice().get_mut(d.channel as usize) {
                 count += u32::from(out.withdraw(d.sequence, Outcome::Expired));
             }
@@ -148,7 +148,15 @@ impl<S: Storage, C: Controller> Link<S, C> {
             if self.is_live(&d) {
                 return;
             }
-            self.deadlines.pop_front();
+            self.pop_deadline();
+        }
+    }
+
+    /// Forgets the first deadline: another message with a deadline finds room, on whatever channel.
+    fn pop_deadline(&mut self) {
+        self.deadlines.pop_front();
+        for out in self.out.as_mut_slice() {
+            out.on_room();
         }
     }
 }

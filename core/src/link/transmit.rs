@@ -211,7 +211,11 @@ impl<S: Storage, C: Controller> Link<S, C> {
             is_needed |= draft.frame_count > 0;
         }
         if !is_needed {
-            // Not even a part of a message fits beside the hello: it has to wait for the answer.
+            // Not even a part of a message fits beside the hello: it has to wait for the answer, so ask for one.
+            self.due.ping |= in_hello && self.peer.incarnation != 0 && self.recovery.open_count == 0;
+            if self.due.ping {
+                return self.transmit_packet(now, buffer);
+            }
             return None;
         }
         self.close_frames(&mut w, &draft, in_hello);
@@ -301,6 +305,9 @@ impl<S: Storage, C: Controller> Link<S, C> {
             draft.control |= control::HELLO;
             draft.is_eliciting |= !mine;
             if !(acks && mine) {
+                if mine && self.due.settled {
+                    self.write_settled(w, draft, false);
+                }
                 return Some(());
             }
             bits_at = w.len();
