@@ -117,6 +117,11 @@ pub(super) enum Reply {
     Reset { echo: [u8; ECHO_MAX], len: u8 },
 }
 
+/// Two bits for each channel.
+fn modes_of(modes: &[u8]) -> u32 {
+    modes.iter().take(CHANNELS_MAX).rev().fold(0, |all, &m| all << 2 | m as u32 & 3)
+}
+
 /// The start of the check of packets from incarnation `from` to `to`: a packet of another association fails.
 fn association_key(from: u64, to: u64) -> u32 {
     let mixed =
@@ -258,6 +263,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
             self.due.hello = true;
         } else {
             self.peer.id = h.from;
+            self.take_modes(h);
             self.take_bases(h);
             if h.to == self.local_id || self.is_offered_id(h.to) {
                 self.take_offered_id(h.to);
@@ -268,6 +274,15 @@ impl<S: Storage, C: Controller> Link<S, C> {
         }
         self.on_hello_body(now, h, mine);
         Receipt::Accepted
+    }
+
+    /// A bare hello, from which the peer may have been taken, does not tell the modes of its channels.
+    fn take_modes(&mut self, h: &Hello<'_>) {
+        self.peer.modes = modes_of(h.params.modes);
+        for c in 0..self.inn.as_slice().len() {
+            let mode = self.mode_of(c);
+            self.inn.as_mut_slice()[c].set_mode(mode);
+        }
     }
 
     /// The peer's messages before these numbers will not come (again).
@@ -387,10 +402,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
         self.ack_delay_asked = peer.ack_delay;
         self.ack_delay_told = peer.ack_delay;
         peer.channels = p.channels.min(CHANNELS_MAX as u32) as u8;
-        peer.modes = 0;
-        for (c, &m) in p.modes.iter().enumerate().take(CHANNELS_MAX) {
-            peer.modes |= (m as u32 & 3) << (2 * c);
-        }
+        peer.modes = modes_of(p.modes);
         peer.key_in = association_key(h.incarnation, self.incarnation);
         peer.key_out = association_key(self.incarnation, h.incarnation);
         self.congestion.on_datagram_max(self.peer.datagram_max);

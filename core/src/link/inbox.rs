@@ -429,6 +429,14 @@ impl<S: Storage> InChannel<S> {
         if self.mode == Mode::Latest { self.deliver } else { self.base }
     }
 
+    /// The peer says how this channel works. It does so before its first message.
+    pub(super) fn set_mode(&mut self, mode: Mode) {
+        if self.entries.is_empty() && self.mode != mode {
+            self.mode = mode;
+            self.deliver = self.base;
+        }
+    }
+
     /// The peer's numbering starts anew at `base`.
     pub(super) fn restart(&mut self, mode: Mode, base: Sequence) {
         self.entries.clear();
