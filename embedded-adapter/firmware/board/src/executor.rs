@@ -29,12 +29,18 @@ pub fn start(spawn: impl FnOnce(Spawner)) -> ! {
     crate::clock::start();
     let executor = EXECUTOR.init_with(|| raw::Executor::new(core::ptr::null_mut()));
     interrupt::enable_all();
-    spawn(executor.spawner());
+    apart(spawn, executor.spawner());
     loop {
         // SAFETY: polled from here only, never re-entered, and the pender above belongs to this executor.
         unsafe { executor.poll() };
         interrupt::sleep_unless(|| WOKEN.swap_flag());
     }
+}
+
+/// In a frame of its own: what the program builds on the stack on its way into statics is gone when the tasks run.
+#[inline(never)]
+fn apart(spawn: impl FnOnce(Spawner), spawner: Spawner) {
+    spawn(spawner);
 }
 
 /// Sleeps until the next interrupt, for images without an executor.

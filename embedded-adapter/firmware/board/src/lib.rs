@@ -21,6 +21,8 @@ mod mmio;
 mod clock;
 
 pub mod entropy;
+#[cfg(not(feature = "riscv-virt"))]
+pub mod stack;
 #[cfg(all(
     any(feature = "lm3s6965evb", feature = "mps2-an385"),
     any(feature = "smoltcp", feature = "embassy-net")
@@ -42,6 +44,11 @@ use defmt_semihosting as _;
 /// Starts the clock, for images without an executor ([`start`] does it itself).
 pub fn start_clock() {
     clock::start();
+}
+
+/// Prints a line to the emulator's standard error: for measurements, which are not logs.
+pub fn print(line: core::fmt::Arguments<'_>) {
+    semihosting::eprintln!("{line}");
 }
 
 /// Ends the emulation. Status 0 means that all went well.

@@ -16,6 +16,8 @@ const RECEIVE: u32 = 1 << 1;
 const TRANSMIT_INTERRUPT: u32 = 1 << 2;
 const RECEIVE_INTERRUPT: u32 = 1 << 3;
 
+pub(super) const HAS_WRITE_INTERRUPT: bool = true;
+
 pub(super) fn init() {
     UART.write(BAUD_DIVIDER, 16); // the smallest that turns it on
     UART.write(CONTROL, TRANSMIT | RECEIVE | RECEIVE_INTERRUPT);

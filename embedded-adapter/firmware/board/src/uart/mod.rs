@@ -1,4 +1,5 @@
-//! The board's first UART as [`embedded_io_async::Read`] and [`Write`]: 8N1, interrupt-driven in both directions.
+//! The board's first UART as [`embedded_io_async::Read`] and [`Write`]: 8N1, interrupt-driven in both directions where
+//! the device can.
 //!
 //! Received bytes wait in a queue of [`RECEIVE_LEN`] bytes. When it is full, bytes stay in the device, whose FIFO then
 //! overflows on real hardware; QEMU holds back the host instead. A reader that is dropped while it waits has taken nothing
@@ -30,7 +31,7 @@ static WRITER: AtomicWaker = AtomicWaker::new();
 /// Moves what has arrived into the queue, and lets a waiting writer go on.
 pub(crate) fn on_interrupt() {
     receive();
-    if device::can_write() {
+    if device::HAS_WRITE_INTERRUPT && device::can_write() {
         device::enable_write_interrupt(false);
         WRITER.wake();
     }
@@ -95,8 +96,13 @@ impl Write for Sender {
             if len > 0 || bytes.is_empty() {
                 return Poll::Ready(Ok(len));
             }
-            WRITER.register(cx.waker());
-            critical_section::with(|_| device::enable_write_interrupt(true));
+            if device::HAS_WRITE_INTERRUPT {
+                WRITER.register(cx.waker());
+                critical_section::with(|_| device::enable_write_interrupt(true));
+            } else {
+                // Others get their turn, and then this asks again.
+                cx.waker().wake_by_ref();
+            }
             Poll::Pending
         })
         .await

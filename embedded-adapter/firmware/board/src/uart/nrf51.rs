@@ -17,7 +17,10 @@ const RECEIVE_DATA: usize = 0x518;
 const TRANSMIT_DATA: usize = 0x51C;
 
 const RECEIVED_INTERRUPT: u32 = 1 << 2;
-const TRANSMITTED_INTERRUPT: u32 = 1 << 7;
+
+/// The chip has one, but QEMU 7.2 does not raise it for a byte that had to wait for the host: seen as a writer that sleeps
+/// for ever while event and mask are both set.
+pub(super) const HAS_WRITE_INTERRUPT: bool = false;
 
 /// A byte was written and the device has not said yet that it is out. There is no register that tells.
 static WRITING: AtomicBool = AtomicBool::new(false);
@@ -55,14 +58,8 @@ pub(super) fn is_idle() -> bool {
     can_write()
 }
 
-fn enable(bits: u32, on: bool) {
-    UART.write(if on { INTERRUPT_SET } else { INTERRUPT_CLEAR }, bits);
-}
-
 pub(super) fn enable_read_interrupt(on: bool) {
-    enable(RECEIVED_INTERRUPT, on);
+    UART.write(if on { INTERRUPT_SET } else { INTERRUPT_CLEAR }, RECEIVED_INTERRUPT);
 }
 
-pub(super) fn enable_write_interrupt(on: bool) {
-    enable(TRANSMITTED_INTERRUPT, on);
-}
+pub(super) fn enable_write_interrupt(_on: bool) {}

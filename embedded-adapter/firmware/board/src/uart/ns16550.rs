@@ -18,6 +18,8 @@ const DATA_READY: u8 = 1 << 0;
 const HOLDING_EMPTY: u8 = 1 << 5;
 const TRANSMITTER_EMPTY: u8 = 1 << 6;
 
+pub(super) const HAS_WRITE_INTERRUPT: bool = true;
+
 pub(super) fn init() {
     UART.write_byte(LINE_CONTROL, 0b11); // 8 bits
     UART.write_byte(FIFO_CONTROL, 0b111); // on, both emptied, receive interrupt at one byte

@@ -18,6 +18,8 @@ const FLAG_TRANSMIT_FULL: u32 = 1 << 5;
 const RECEIVED: u32 = 1 << 4 | 1 << 6;
 const TRANSMITTED: u32 = 1 << 5;
 
+pub(super) const HAS_WRITE_INTERRUPT: bool = true;
+
 pub(super) fn init() {
     UART.write(LINE_CONTROL, 0b11 << 5 | 1 << 4); // 8 bits, FIFOs
     UART.write(CONTROL, 1 << 9 | 1 << 8 | 1); // receive, transmit, enable

@@ -18,17 +18,23 @@ fn now() -> Instant {
     Instant::from_micros(board::now_micros())
 }
 
+/// Apart from `main`, whose frame stays: a link passes through the stack on its way into its static.
+#[inline(never)]
+fn open(seed: u64) -> &'static mut Line {
+    static LINE: StaticCell<Line> = StaticCell::new();
+    let (output, input) = uart::open();
+    LINE.init_with(|| {
+        let link = Link::new(&node::serial(), FixedRate::new(BITS_PER_SECOND / 10), seed);
+        Driver::new(link, input, output, FrameCheck::Crc32)
+    })
+}
+
 #[board::entry]
 fn main() -> ! {
-    static LINE: StaticCell<Line> = StaticCell::new();
     board::start_clock();
     let seed = board::entropy::seed();
     let node = Node::new(seed);
-    let (output, input) = uart::open();
-    let driver = LINE.init_with(|| {
-        let link = Link::new(&node::serial(), FixedRate::new(BITS_PER_SECOND / 10), seed);
-        Driver::new(link, input, output, FrameCheck::Crc32)
-    });
+    let driver = open(seed);
     driver.link().connect(now());
     defmt::info!("polled serial node, boot {=u64:x}", seed);
     let mut next_reading = Instant::ZERO;

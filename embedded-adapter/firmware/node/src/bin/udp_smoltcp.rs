@@ -14,6 +14,8 @@ use smoltcp::wire::{EthernetAddress, IpCidr, IpEndpoint, Ipv4Address};
 use static_cell::StaticCell;
 use telemetry::MESSAGE_MAX;
 
+type Udp = Driver<Storage, NewReno, DATAGRAM_MAX>;
+
 fn now() -> Instant {
     Instant::from_micros(board::now_micros())
 }
@@ -49,10 +51,19 @@ fn socket() -> udp::Socket<'static> {
     socket
 }
 
+/// Apart from `main`, whose frame stays: a link passes through the stack on its way into its static.
+#[inline(never)]
+fn open(seed: u64) -> &'static mut Udp {
+    static UDP: StaticCell<Udp> = StaticCell::new();
+    UDP.init_with(|| {
+        let link = Link::new(&node::udp(), NewReno::new(), seed);
+        Driver::new(link, Some(IpEndpoint::new(Ipv4Address::from(DESKTOP).into(), PORT)))
+    })
+}
+
 #[board::entry]
 fn main() -> ! {
     static ETHERNET: StaticCell<Ethernet> = StaticCell::new();
-    static UDP: StaticCell<Driver<Storage, NewReno, DATAGRAM_MAX>> = StaticCell::new();
     board::start_clock();
     let seed = board::entropy::seed();
     let node = Node::new(seed);
@@ -61,10 +72,7 @@ fn main() -> ! {
     let mut storage = [SocketStorage::EMPTY; 1];
     let mut sockets = SocketSet::new(&mut storage[..]);
     let handle = sockets.add(socket());
-    let driver = UDP.init_with(|| {
-        let link = Link::new(&node::udp(), NewReno::default(), seed);
-        Driver::new(link, Some(IpEndpoint::new(Ipv4Address::from(DESKTOP).into(), PORT)))
-    });
+    let driver = open(seed);
     driver.link().connect(now());
     defmt::info!("smoltcp node, boot {=u64:x}", seed);
     let mut next_reading = Instant::ZERO;
