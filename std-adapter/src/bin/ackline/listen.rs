@@ -1,6 +1,7 @@
 //! `ackline listen`: receives files and lines, answers pings.
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -24,10 +25,9 @@ pub fn run(args: &Listen) -> Result<()> {
     let (ended, end) = mpsc::channel();
     loop {
         if let Some(connection) = endpoint.accept_timeout(LOOK) {
-            let store = Store::new(&args.dir)?;
-            let ended = ended.clone();
+            let (dir, ended) = (args.dir.clone(), ended.clone());
             std::thread::spawn(move || {
-                let result = serve(&connection, store);
+                let result = serve(&connection, &dir);
                 let _ = ended.send(result);
             });
         }
@@ -40,7 +40,8 @@ pub fn run(args: &Listen) -> Result<()> {
 }
 
 /// Handles what arrives until the connection ends. A message is settled when it was handled.
-fn serve(connection: &Connection, store: Store) -> Result<()> {
+fn serve(connection: &Connection, dir: &Path) -> Result<()> {
+    let store = Store::new(dir).inspect_err(|error| refuse(connection, error))?;
     let mut receiver = Receiver { connection, store };
     let mut payload = Vec::new();
     loop {
@@ -67,11 +68,7 @@ impl Receiver<'_> {
                 Ok(())
             }
             Err(error) => {
-                let answer = Answer::Refused(&format!("{error:#}"));
-                if self.connection.send_typed(CONTROL, &answer).is_ok() {
-                    self.connection.drain(REFUSAL_TIME);
-                }
-                self.connection.abort();
+                refuse(self.connection, &error);
                 Err(error)
             }
         }
@@ -98,6 +95,15 @@ impl Receiver<'_> {
         self.connection.send_typed(channel, answer).context("cannot answer the sender")?;
         Ok(())
     }
+}
+
+/// Tells the sender that this side cannot go on, and why, and ends the connection.
+fn refuse(connection: &Connection, error: &anyhow::Error) {
+    let answer = Answer::Refused(&format!("{error:#}"));
+    if connection.send_typed(CONTROL, &answer).is_ok() {
+        connection.drain(REFUSAL_TIME);
+    }
+    connection.abort();
 }
 
 fn write_line(line: &[u8]) -> io::Result<()> {

@@ -235,8 +235,11 @@ impl Sender {
             let outcomes = self.connection.drain(LOOK);
             let share = outcomes.settled as f64 / outcomes.sent.max(1) as f64;
             self.bar.set_position((self.payload_len as f64 * share) as u64);
-            if outcomes.outstanding == 0 {
+            if outcomes.settled == outcomes.sent {
                 return Ok(());
+            }
+            if outcomes.outstanding == 0 {
+                return Err(self.ended(self.connection.close_reason()));
             }
             if let Ok(Reply::Refused(text)) = self.replies.try_recv() {
                 bail!("the receiver refused: {text}");

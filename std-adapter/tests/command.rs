@@ -1,0 +1,262 @@
+//! The `ackline` command: what it does, and what it says when it is used badly.
+#![cfg(feature = "cli")]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, UdpSocket};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+fn ackline() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_ackline"))
+}
+
+fn run(arguments: &[&str]) -> Output {
+    ackline().args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+/// Runs a command that must fail, and returns the one line it says.
+fn complaint(arguments: &[&str]) -> String {
+    one_line(&run(arguments))
+}
+
+fn one_line(output: &Output) -> String {
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success(), "it succeeded: {text}");
+    let lines: Vec<_> = text.lines().filter(|line| line.starts_with("ackline: ")).collect();
+    assert_eq!(lines.len(), 1, "{text}");
+    assert_eq!(text.lines().count(), 1, "{text}");
+    lines[0].to_owned()
+}
+
+struct Listen {
+    process: Child,
+    address: String,
+}
+
+impl Listen {
+    fn start(dir: &Path, options: &[&str], out: Stdio) -> Self {
+        let mut process = ackline()
+            .args(["listen", "127.0.0.1:0", "--dir"])
+            .arg(dir)
+            .args(options)
+            .stdout(out)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut first = String::new();
+        let mut errors = BufReader::with_capacity(1, process.stderr.take().unwrap());
+        errors.read_line(&mut first).unwrap();
+        process.stderr = Some(errors.into_inner());
+        let address = first.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("{first}"));
+        Listen { address: address.to_owned(), process }
+    }
+}
+
+impl Drop for Listen {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn files_arrive_as_they_were_sent() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let big: Vec<u8> = (0..1_000_000_u32).map(|i| (i.wrapping_mul(i) >> 7) as u8).collect();
+    fs::write(from.path().join("big"), &big).unwrap();
+    fs::write(from.path().join("empty"), "").unwrap();
+    let mut listen = Listen::start(to.path(), &["--once"], Stdio::null());
+    let paths = ["big", "empty"].map(|name| from.path().join(name).to_string_lossy().into_owned());
+    let sent = run(&["send", &listen.address, &paths[0], &paths[1], "--json"]);
+    assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+    let figures: serde_json::Value = serde_json::from_slice(&sent.stdout).unwrap();
+    assert_eq!(figures["settled"], figures["messages"]);
+    assert_eq!(figures["not_settled"], 0);
+    assert_eq!(figures["payload_bytes"], 1_000_000);
+    assert!(listen.process.wait().unwrap().success());
+    assert!(fs::read(to.path().join("big")).unwrap() == big);
+    assert_eq!(fs::read(to.path().join("empty")).unwrap(), b"");
+    assert_eq!(fs::read_dir(to.path()).unwrap().count(), 2, "nothing else is left");
+}
+
+#[test]
+fn lines_of_standard_input_come_out_at_the_other_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut listen = Listen::start(dir.path(), &["--once"], Stdio::piped());
+    let mut send = ackline()
+        .args(["send", &listen.address, "-"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let lines = "one\n\nthree\nwithout an end";
+    send.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    assert!(send.wait().unwrap().success());
+    let mut text = String::new();
+    listen.process.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+    assert_eq!(text, "one\n\nthree\nwithout an end\n");
+}
+
+#[test]
+fn ping_measures_every_round_trip() {
+    let dir = tempfile::tempdir().unwrap();
+    let listen = Listen::start(dir.path(), &[], Stdio::null());
+    let output = run(&["ping", &listen.address, "-c", "20", "-i", "1ms", "--json"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let figures: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let times = &figures["round_trip_micros"];
+    assert_eq!(times["count"], 20);
+    assert!(times["min"].as_u64() > Some(0));
+    assert!(times["p50"].as_u64() <= times["p99"].as_u64());
+}
+
+#[test]
+fn proxy_counts_what_it_relays() {
+    let dir = tempfile::tempdir().unwrap();
+    let listen = Listen::start(dir.path(), &[], Stdio::null());
+    // A free port, taken again at once.
+    let free = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let proxy = ackline()
+        .args(["proxy", "udp", &free, &listen.address, "--loss", "10%", "--for", "3s", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let ping = run(&["ping", &free, "-c", "50", "-i", "1ms"]);
+    assert!(ping.status.success(), "{}", String::from_utf8_lossy(&ping.stderr));
+    let output = proxy.wait_with_output().unwrap();
+    let last = String::from_utf8(output.stdout).unwrap().lines().last().unwrap().to_owned();
+    let figures: serde_json::Value = serde_json::from_str(&last).unwrap();
+    assert!(figures["forward"]["taken"].as_u64() >= Some(50), "{figures}");
+    assert!(figures["forward"]["lost"].as_u64() > Some(0), "{figures}");
+    assert_eq!(figures["clients"], 1);
+}
+
+#[test]
+fn nobody_at_the_address() {
+    let nobody = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let text = complaint(&["ping", &nobody, "--timeout", "300ms"]);
+    assert!(text.contains("no answer") && text.contains("ackline listen"), "{text}");
+    let text = complaint(&["send", "host.invalid:1", env!("CARGO_MANIFEST_PATH"), "--timeout", "300ms"]);
+    assert!(text.contains("cannot connect to host.invalid:1"), "{text}");
+}
+
+#[test]
+fn port_that_is_taken() {
+    let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let text = complaint(&["listen", &address]);
+    assert!(text.contains(&address) && text.contains("in use"), "{text}");
+    let text = complaint(&["proxy", "udp", &address, "127.0.0.1:9"]);
+    assert!(text.contains(&address), "{text}");
+}
+
+#[test]
+fn file_that_cannot_be_read() {
+    for command in [&["send", "127.0.0.1:9", "/no/such/file"][..], &["demo", "/no/such/file"]] {
+        let text = complaint(command);
+        assert!(text.contains("cannot read /no/such/file"), "{text}");
+    }
+}
+
+#[test]
+fn message_over_the_limit() {
+    let dir = tempfile::tempdir().unwrap();
+    let listen = Listen::start(dir.path(), &["--message-max", "1000"], Stdio::null());
+    let mut send = ackline()
+        .args(["send", &listen.address, "-", "--timeout", "2s"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let long = "x".repeat(2000);
+    send.stdin.take().unwrap().write_all(format!("short\n{long}\n").as_bytes()).unwrap();
+    let text = one_line(&send.wait_with_output().unwrap());
+    assert!(text.contains("line 2") && text.contains("at most 1000 bytes"), "{text}");
+}
+
+#[test]
+fn option_that_does_not_exist() {
+    for command in [&["send", "--fast"][..], &["--fast"], &["fly"], &["demo", "--loss", "120%"]] {
+        let output = run(command);
+        assert_eq!(output.status.code(), Some(2), "{command:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).starts_with("error: "), "{command:?}");
+    }
+}
+
+#[test]
+fn peer_of_another_kind_that_never_answers_in_the_protocol() {
+    let other = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = other.local_addr().unwrap().to_string();
+    let chatter = std::thread::spawn(move || {
+        let mut buffer = [0; 2048];
+        other.set_read_timeout(Some(std::time::Duration::from_millis(1500))).unwrap();
+        while let Ok((_, from)) = other.recv_from(&mut buffer) {
+            other.send_to(b"220 mail.example ESMTP\r\n", from).unwrap();
+        }
+    });
+    let text = complaint(&["ping", &address, "--timeout", "500ms"]);
+    assert!(text.contains("no answer"), "{text}");
+    chatter.join().unwrap();
+}
+
+#[test]
+fn receiver_without_room_refuses_and_settles_nothing() {
+    if !Path::new("/dev/full").exists() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut listen = Listen::start(dir.path(), &["--once"], full.into());
+    let mut send = ackline()
+        .args(["send", &listen.address, "-", "--json"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    send.stdin.take().unwrap().write_all(b"one\ntwo\n").unwrap();
+    let output = send.wait_with_output().unwrap();
+    let text = one_line(&output);
+    assert!(text.contains("No space left"), "{text}");
+    let figures: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(figures["settled"], 0, "{figures}");
+    assert_eq!(figures["not_settled"], 2, "{figures}");
+    assert!(!listen.process.wait().unwrap().success(), "the receiver must fail, too");
+}
+
+#[test]
+fn receiver_that_cannot_write_files_refuses() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let dir = to.path().join("gone");
+    fs::create_dir(&dir).unwrap();
+    let file = from.path().join("file");
+    fs::write(&file, "content").unwrap();
+    let listen = Listen::start(&dir, &["--once"], Stdio::null());
+    fs::remove_dir(&dir).unwrap();
+    let text = complaint(&["send", &listen.address, &file.to_string_lossy(), "--timeout", "2s"]);
+    assert!(text.contains("the receiver refused") || text.contains("the peer closed"), "{text}");
+    let text = complaint(&["listen", "127.0.0.1:0", "--dir", "/no/such/dir"]);
+    assert!(text.contains("/no/such/dir is not a directory"), "{text}");
+}
+
+#[test]
+fn stream_that_cannot_be_opened() {
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let text = complaint(&["proxy", "stream", &format!("tcp:{gone}"), "unix:/no/such/socket"]);
+    assert!(text.contains(&format!("cannot open tcp:{gone}")), "{text}");
+}
+
+#[test]
+fn demonstration_survives_a_kill_and_proves_it() {
+    let output = run(&["demo", "--json", "--kills", "1", "--timeout", "60s", env!("CARGO_BIN_EXE_ackline")]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let figures: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(figures["settled"], figures["messages"], "{figures}");
+    assert_eq!(figures["settled_but_not_accepted"], 0, "{figures}");
+    assert_eq!(figures["files_differing"], 0, "{figures}");
+    assert_eq!(figures["kills"], 1, "{figures}");
+    assert_eq!(figures["restarts_noticed"], 1, "{figures}");
+    assert!(figures["datagrams_lost_on_path"].as_u64() > Some(0), "{figures}");
+}
