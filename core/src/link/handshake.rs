@@ -55,6 +55,8 @@ pub(super) struct Peer {
     /// A reset said that it may have restarted.
     pub(super) is_suspect: bool,
     pub(super) no_check: bool,
+    /// It has told all its parameters: we have had a hello of it that was not bare.
+    has_params: bool,
     /// It can put fragments together.
     pub(super) fragments: bool,
     /// The number of the packet whose credit or ack rate holds.
@@ -84,6 +86,7 @@ impl Peer {
             is_confirmed: false,
             is_suspect: false,
             no_check: false,
+            has_params: false,
             fragments: false,
             control_number: Sequence(0),
             hello_number: Sequence(0),
@@ -257,15 +260,17 @@ impl<S: Storage, C: Controller> Link<S, C> {
         if !newest.precedes(h.number) {
             return self.drop_unknown();
         }
+        self.peer.has_params = true;
+        self.take_modes(h);
+        self.take_bases(h);
         if !mine {
             // It has not heard us, or has fallen for somebody else: say hello.
             self.peer.is_confirmed = false;
             self.due.hello = true;
         } else {
             self.peer.id = h.from;
-            self.take_modes(h);
-            self.take_bases(h);
-            if h.to == self.local_id || self.is_offered_id(h.to) {
+            let knows = h.flags & hello_flags::KNOWS != 0;
+            if knows && (h.to == self.local_id || self.is_offered_id(h.to)) {
                 self.take_offered_id(h.to);
                 self.confirm();
             } else {
@@ -358,7 +363,9 @@ impl<S: Storage, C: Controller> Link<S, C> {
         // After a restart the peer needs our numbers as they are now, and our new id: only its next packet shows that it
         // has them.
         let is_bare = h.flags & hello_flags::BARE != 0;
-        self.peer.is_confirmed = mine && h.to == self.local_id && !had_peer && !is_bare;
+        self.peer.has_params = !is_bare;
+        let knows = h.flags & hello_flags::KNOWS != 0;
+        self.peer.is_confirmed = mine && knows && h.to == self.local_id && !had_peer;
         let max = self.config.message_max.min(self.peer.message_max).min(self.unfragmented_max());
         let mut failed = 0;
         for (c, out) in self.out.as_mut_slice().iter_mut().enumerate() {
@@ -528,7 +535,8 @@ impl<S: Storage, C: Controller> Link<S, C> {
 
     /// Writes the head of a hello to the peer. `false` if it does not fit.
     pub(super) fn write_hello(&self, w: &mut Writer<'_>, ack_follows: bool) -> bool {
-        let flags = if ack_follows { hello_flags::ACK } else { 0 };
+        let flags = if ack_follows { hello_flags::ACK } else { 0 }
+            | if self.peer.has_params { hello_flags::KNOWS } else { 0 };
         // To a peer that has perhaps restarted: who answers to this id has heard us just now, and may replace it.
         let from = if self.peer.is_suspect { self.next_local_id } else { self.local_id };
         self.write_hello_to(w, self.peer.incarnation, self.peer.id, from, flags)

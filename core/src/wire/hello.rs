@@ -34,8 +34,10 @@ pub mod hello_flags {
     pub const NO_CHECK: u8 = 0x04;
     /// The hello has no body, and its number is not used up: the next packet has it, too.
     pub const BARE: u8 = 0x08;
+    /// The sender has received a hello of the receiver's incarnation that is not bare, so it knows all parameters.
+    pub const KNOWS: u8 = 0x10;
     /// All flags that have a meaning in this version.
-    pub const ALL: u8 = CONFIRM | ACK | NO_CHECK | BARE;
+    pub const ALL: u8 = CONFIRM | ACK | NO_CHECK | BARE | KNOWS;
 }
 
 /// What one side can take, and how it numbers: parameters with their defaults.
