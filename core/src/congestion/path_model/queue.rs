@@ -75,12 +75,14 @@ impl Queue {
         self.wait = rtt - self.base;
     }
 
-    /// A drain ended. The base rises only to what two drains in a row could not go below: one that met the drain of nobody
-    /// else saw the others' queue.
-    pub fn on_drained(&mut self, now: Instant) {
-        self.base = self.base_next;
-        self.base_next = self.last;
-        self.base_at = now;
+    /// A drain ended. If the base was not seen for `life` µs, it rises, but only to what this drain and the last one that
+    /// late could not go below: one that nobody joined met the others' queue.
+    pub fn on_drained(&mut self, now: Instant, life: u32) {
+        if now.micros_since(self.base_at) > life {
+            self.base = self.base_next;
+            self.base_next = self.last;
+            self.base_at = now;
+        }
         self.wait = self.last - self.base;
     }
 

@@ -12,8 +12,8 @@ const BASE_ROUNDS: u32 = 16;
 const JOIN_PART: u32 = 4;
 /// Round trips between drains for the sake of unexplained loss.
 const SUSPECT_ROUNDS: u32 = 8;
-/// Rounds a drain lasts: one to empty the queue, one to see that it is empty.
-const DRAIN_ROUNDS: u8 = 2;
+/// The most rounds that empty the queue; one more sees that it is empty.
+const SLOW_ROUNDS_MAX: u64 = 8;
 /// More rounds that it waits while the queue goes on shrinking.
 const DRAIN_MORE: u8 = 4;
 /// How much a drain slows down, in 1/1024: at least, and at most, which is also what unexplained loss gets.
@@ -99,36 +99,43 @@ impl PathModel {
     fn is_drain_due(&self, now: Instant) -> bool {
         let age = now.micros_since(self.queue.base_at);
         let since = now.micros_since(self.share.drained_at);
-        let life = BASE_LIFE.max(self.queue.base.saturating_mul(BASE_ROUNDS));
+        let life = self.base_life();
         let is_suspect =
             self.loss.is_overloaded() && since > self.queue.usual().saturating_mul(SUSPECT_ROUNDS);
         is_suspect || age > life || (since > life / JOIN_PART && self.queue.is_dip(self.target()))
     }
 
+    fn base_life(&self) -> u32 {
+        BASE_LIFE.max(self.queue.base.saturating_mul(BASE_ROUNDS))
+    }
+
     fn start_drain(&mut self, now: Instant) {
         self.share.drained_at = now;
         self.share.drain_more = DRAIN_MORE;
-        self.mode = Mode::Drain(DRAIN_ROUNDS);
         let micros = u64::from(self.queue.wait) + u64::from(self.target());
         let share = (micros * u64::from(ONE) / u64::from(self.queue.base.max(1))).min(DRAIN_MAX as u64);
         self.gain_before = self.gain;
         let least = if self.loss.is_overloaded() { DRAIN_MAX } else { DRAIN_MIN };
         self.gain = -(share as i32).max(least);
+        // Where the queue is longer than the path, half of the pace for one round trip does not empty it.
+        let slow = (2 * micros / u64::from(self.queue.rtt().max(1))).clamp(1, SLOW_ROUNDS_MAX);
+        self.mode = Mode::Drain(1 + slow as u8);
     }
 
     pub(super) fn round_in_drain(&mut self, now: Instant, left: u8) {
         self.gain_before = self.gain;
-        self.gain = 0;
         if left > 1 {
             self.mode = Mode::Drain(left - 1);
+            self.gain = if left > 2 { self.gain } else { 0 };
             return;
         }
+        self.gain = 0;
         if self.queue.last + self.target() / 8 < self.queue.before && self.share.drain_more > 0 {
             // Others drain as well: the bottom is not yet seen.
             self.share.drain_more -= 1;
             return;
         }
-        self.queue.on_drained(now);
+        self.queue.on_drained(now, self.base_life());
         self.empty_rounds = 0;
         let is_foreign = self.share.is_competing && self.queue.wait > self.target();
         self.mode = if is_foreign { Mode::Compete } else { Mode::Cruise };

@@ -47,7 +47,10 @@ impl PathModel {
         let wait = self.round.rtt_min().saturating_sub(self.queue.base);
         let is_full = wait > self.target().max(self.queue.base / 8).saturating_add(variation);
         if is_full && carried >= PARTIAL_DATAGRAMS * self.datagram && elapsed > self.queue.base / 8 {
-            self.capacity = rate_of(carried, elapsed).min(self.pacing).max(self.capacity);
+            // The part of a round may be jitter's work: what whole rounds showed counts as well.
+            let best = self.arrived.iter().copied().max().unwrap_or(0);
+            let shown = self.capacity.min(self.start.train_rate).max(best);
+            self.capacity = rate_of(carried, elapsed).min(self.pacing).max(shown);
             self.leave_start(now, wait, in_flight);
         }
     }
