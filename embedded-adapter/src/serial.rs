@@ -52,7 +52,9 @@ impl<R: fmt::Debug, W: fmt::Debug> fmt::Display for Error<R, W> {
 
 impl<R: fmt::Debug, W: fmt::Debug> core::error::Error for Error<R, W> {}
 
-impl<'a, M: RawMutex, S: Storage, C: Controller, R: Read, W: Write, const N: usize> Runner<'a, M, S, C, R, W, N> {
+impl<'a, M: RawMutex, S: Storage, C: Controller, R: Read, W: Write, const N: usize>
+    Runner<'a, M, S, C, R, W, N>
+{
     /// Over the line of `reader` and `writer`, whose frames both ends check with `check`.
     pub fn new(port: Port<'a, M, S, C>, reader: R, writer: W, check: FrameCheck) -> Self {
         Runner { port, reader, deframer: Deframer::new(check), writer, outgoing: Outgoing::new(check) }

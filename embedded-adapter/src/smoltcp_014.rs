@@ -42,7 +42,9 @@ impl<S: Storage, C: Controller, const N: usize> Driver<S, C, N> {
             self.link.handle_timeout(now);
         }
         while socket.can_send() {
-            let Some(len) = self.link.poll_transmit(now, &mut self.transmit) else { return self.link.poll_timeout() };
+            let Some(len) = self.link.poll_transmit(now, &mut self.transmit) else {
+                return self.link.poll_timeout();
+            };
             if let Some(peer) = self.peer {
                 // Should the socket's buffer be too short for this one, it is lost like any other datagram.
                 let _ = socket.send_slice(&self.transmit[..len], peer);

@@ -41,10 +41,18 @@ fn exchange(seed: u64, chance: u64) {
     let (right_port, right_sender, receiver, right_events) = right.open(&config(), rate, seed + 1);
     drop((left_receiver, right_events));
     let (there, back) = (Wire::default(), Wire::default());
-    let left_runner =
-        RefCell::new(Runner::<_, _, _, _, _, 192>::new(left_port, back.clone(), there.clone(), FrameCheck::Crc32));
-    let right_runner =
-        RefCell::new(Runner::<_, _, _, _, _, 192>::new(right_port, there.clone(), back.clone(), FrameCheck::Crc32));
+    let left_runner = RefCell::new(Runner::<_, _, _, _, _, 192>::new(
+        left_port,
+        back.clone(),
+        there.clone(),
+        FrameCheck::Crc32,
+    ));
+    let right_runner = RefCell::new(Runner::<_, _, _, _, _, 192>::new(
+        right_port,
+        there.clone(),
+        back.clone(),
+        FrameCheck::Crc32,
+    ));
     let (receiver, left_events) = (RefCell::new(receiver), RefCell::new(left_events));
     let (sent, settled) = (Cell::new(0), Cell::new(0));
     let received = RefCell::new(Vec::new());
@@ -88,12 +96,19 @@ fn exchange(seed: u64, chance: u64) {
     assert_eq!(*received.borrow(), expected, "seed {seed}");
     for runner in [&left_runner, &right_runner] {
         let stats = runner.borrow().stats();
-        assert_eq!((stats.frames_bad, stats.frames_too_long, stats.bytes_skipped), (0, 0, 0), "seed {seed}: {stats:?}");
+        assert_eq!(
+            (stats.frames_bad, stats.frames_too_long, stats.bytes_skipped),
+            (0, 0, 0),
+            "seed {seed}: {stats:?}"
+        );
     }
     let stats = sender.stats();
     assert_eq!(stats.packets_lost, 0, "seed {seed}: {stats:?}");
     if chance > 0 {
-        assert!(dropped.iter().all(|&count| count > 5), "seed {seed}: a future was hardly ever dropped: {dropped:?}");
+        assert!(
+            dropped.iter().all(|&count| count > 5),
+            "seed {seed}: a future was hardly ever dropped: {dropped:?}"
+        );
     }
 }
 

@@ -78,10 +78,18 @@ fn visit_costs_a_round_trip_and_two_datagrams() {
             sender.connect();
         }
         sender.try_send(Channel(0), b"21.5 C").unwrap();
-        let Poll::Ready(Some(len)) = left_port.poll_transmit(&mut cx, &mut buffer) else { panic!("nothing to send") };
-        assert!(left_port.poll_transmit(&mut cx, &mut [0; 192]).is_pending(), "visit {visit}: a second datagram");
+        let Poll::Ready(Some(len)) = left_port.poll_transmit(&mut cx, &mut buffer) else {
+            panic!("nothing to send")
+        };
+        assert!(
+            left_port.poll_transmit(&mut cx, &mut [0; 192]).is_pending(),
+            "visit {visit}: a second datagram"
+        );
         right_port.handle_datagram(&buffer[..len]);
-        assert!(matches!(pin!(receiver.recv_with(|_| ())).poll(&mut cx), Poll::Ready(Ok(()))), "visit {visit}");
+        assert!(
+            matches!(pin!(receiver.recv_with(|_| ())).poll(&mut cx), Poll::Ready(Ok(()))),
+            "visit {visit}"
+        );
         // ... hear the settlement, sleep.
         MockDriver::get().advance(Duration::from_millis(2));
         let Poll::Ready(Some(len)) = right_port.poll_transmit(&mut cx, &mut buffer) else {

@@ -25,7 +25,10 @@ fn config() -> Config {
 }
 
 /// Carries what there is to carry, both ways, a few round trips long.
-fn carry(left: &Port<'_, NoopRawMutex, Storage, FixedRate>, right: &Port<'_, NoopRawMutex, Storage, FixedRate>) {
+fn carry(
+    left: &Port<'_, NoopRawMutex, Storage, FixedRate>,
+    right: &Port<'_, NoopRawMutex, Storage, FixedRate>,
+) {
     let mut cx = Context::from_waker(Waker::noop());
     let mut buffer = [0; 256];
     for _ in 0..200 {

@@ -78,7 +78,12 @@ impl<'a> Restarting<'a> {
 }
 
 /// Polls all of `tasks` in random order, a virtual 100 µs apart, until `is_done`, or 4,000,000 times.
-pub fn run(tasks: &mut [Restarting<'_>], random: &mut Random, chance: u64, is_done: impl Fn() -> bool) -> bool {
+pub fn run(
+    tasks: &mut [Restarting<'_>],
+    random: &mut Random,
+    chance: u64,
+    is_done: impl Fn() -> bool,
+) -> bool {
     for _ in 0..4_000_000 {
         if is_done() {
             return true;

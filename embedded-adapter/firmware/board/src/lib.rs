@@ -21,23 +21,23 @@ mod mmio;
 mod clock;
 
 pub mod entropy;
-#[cfg(not(feature = "riscv-virt"))]
-pub mod stack;
 #[cfg(all(
     any(feature = "lm3s6965evb", feature = "mps2-an385"),
     any(feature = "smoltcp", feature = "embassy-net")
 ))]
 pub mod ethernet;
+#[cfg(not(feature = "riscv-virt"))]
+pub mod stack;
 pub mod uart;
 
 pub use clock::now_micros;
 /// Marks an image's `fn main() -> !`.
 #[cfg(not(feature = "riscv-virt"))]
 pub use cortex_m_rt::entry;
+pub use executor::{idle_until_interrupt, start};
 /// Marks an image's `fn main() -> !`.
 #[cfg(feature = "riscv-virt")]
 pub use riscv_rt::entry;
-pub use executor::{idle_until_interrupt, start};
 
 use defmt_semihosting as _;
 

@@ -95,7 +95,9 @@ fn connect(path: &Path) -> Result<UnixStream, Failure> {
     loop {
         match UnixStream::connect(path) {
             Ok(stream) => return Ok(stream),
-            Err(error) if start.elapsed() > PATIENCE => return Err(format!("{}: {error}", path.display()).into()),
+            Err(error) if start.elapsed() > PATIENCE => {
+                return Err(format!("{}: {error}", path.display()).into());
+            }
             Err(_) => sleep(Duration::from_millis(20)),
         }
     }

@@ -28,8 +28,12 @@ fn main() -> ExitCode {
         ["run", board, image, elf, ref options @ ..] => scenario::run(board, image, elf, options),
         ["stall", board, image, elf] => scenario::stall(board, image, elf),
         ["desktop", line, run, commands, readings] => desktop::run(line, run, commands, readings, false),
-        ["desktop", line, run, commands, readings, "stalls"] => desktop::run(line, run, commands, readings, true),
-        _ => Err("usage: e2e run BOARD IMAGE ELF [--messages N] [--clean] | e2e stall BOARD IMAGE ELF".into()),
+        ["desktop", line, run, commands, readings, "stalls"] => {
+            desktop::run(line, run, commands, readings, true)
+        }
+        _ => {
+            Err("usage: e2e run BOARD IMAGE ELF [--messages N] [--clean] | e2e stall BOARD IMAGE ELF".into())
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

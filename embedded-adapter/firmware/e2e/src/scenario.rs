@@ -128,7 +128,8 @@ impl Scenario {
             if now.wrong > 0 || now.not_settled > 0 {
                 return Err(format!("a promise was broken while waiting for {what}: {now:?}").into());
             }
-            if (now.settled, now.readings, now.restarts) != (before.settled, before.readings, before.restarts) {
+            if (now.settled, now.readings, now.restarts) != (before.settled, before.readings, before.restarts)
+            {
                 moved = Instant::now();
             }
             if moved.elapsed() > PATIENCE {
@@ -138,7 +139,13 @@ impl Scenario {
         Ok(())
     }
 
-    fn start_desktop(&self, run: u32, commands: u32, readings: u32, more: &[&str]) -> Result<Desktop, Failure> {
+    fn start_desktop(
+        &self,
+        run: u32,
+        commands: u32,
+        readings: u32,
+        more: &[&str],
+    ) -> Result<Desktop, Failure> {
         let (line, relay) = match self.is_serial {
             true => {
                 let relay = SerialRelay::listen(&self.directory.join(format!("line-{run}")))?;
@@ -234,11 +241,21 @@ impl SerialRelay {
         let (desktop, _) = self.listener.accept()?;
         let profile = match is_clean {
             true => StreamProfile::default(),
-            false => StreamProfile { drop_frame: 0.02, damage_frame: 0.02, noise: 0.02, ..StreamProfile::default() },
+            false => StreamProfile {
+                drop_frame: 0.02,
+                damage_frame: 0.02,
+                noise: 0.02,
+                ..StreamProfile::default()
+            },
         };
         let ends = [desktop.try_clone()?, uart.try_clone()?];
-        let proxy =
-            StreamProxy::start(ByteStream::unix(desktop)?, ByteStream::unix(uart)?, profile.clone(), profile, 1)?;
+        let proxy = StreamProxy::start(
+            ByteStream::unix(desktop)?,
+            ByteStream::unix(uart)?,
+            profile.clone(),
+            profile,
+            1,
+        )?;
         Ok(ConnectedRelay { proxy, ends })
     }
 }

@@ -22,11 +22,8 @@ pub type Storage = Inline<1, 4, 2048, 8>;
 pub type Storage = Inline<1, 4, 1024, 8>;
 
 /// Bit rate of the serial line. What the emulated UARTs carry in real time, not more.
-pub const BITS_PER_SECOND: u32 = if cfg!(any(feature = "lm3s6965evb", feature = "riscv-virt")) {
-    460_800
-} else {
-    115_200
-};
+pub const BITS_PER_SECOND: u32 =
+    if cfg!(any(feature = "lm3s6965evb", feature = "riscv-virt")) { 460_800 } else { 115_200 };
 
 /// The longest datagram in bytes: four small readings, or two large ones, in one packet.
 pub const DATAGRAM_MAX: usize = 512;

@@ -32,7 +32,9 @@ fn main() -> ! {
     static LINK: StaticCell<Node> = StaticCell::new();
     static DEFRAMER: StaticCell<Deframer<DATAGRAM_MAX>> = StaticCell::new();
     static TRANSMIT: StaticCell<[u8; DATAGRAM_MAX]> = StaticCell::new();
-    let Some(link) = LINK.try_init_with(|| Node::new(&config(), PathModel::default(), wish().into())) else { halt() };
+    let Some(link) = LINK.try_init_with(|| Node::new(&config(), PathModel::default(), wish().into())) else {
+        halt()
+    };
     let Some(deframer) = DEFRAMER.try_init_with(|| Deframer::new(FrameCheck::Crc32)) else { halt() };
     let Some(buffer) = TRANSMIT.try_init_with(|| [0; DATAGRAM_MAX]) else { halt() };
     link.connect(now());

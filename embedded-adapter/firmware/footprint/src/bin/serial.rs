@@ -12,7 +12,7 @@ use footprint::{halt, now, receive, transmit, wish};
 use panic_halt as _;
 use static_cell::StaticCell;
 
-const DATAGRAM_MAX: usize = 96;
+const DATAGRAM_MAX: usize = 192;
 type Node = Link<Inline<1, 4, 512, 8>, FixedRate>;
 
 #[cortex_m_rt::entry]
@@ -23,7 +23,9 @@ fn main() -> ! {
     let mut config = Config::serial(115_200);
     config.datagram_max = DATAGRAM_MAX as u16;
     config.message_max = 64;
-    let Some(link) = LINK.try_init_with(|| Node::new(&config, FixedRate::new(11_520), wish().into())) else { halt() };
+    let Some(link) = LINK.try_init_with(|| Node::new(&config, FixedRate::new(11_520), wish().into())) else {
+        halt()
+    };
     let Some(deframer) = DEFRAMER.try_init_with(|| Deframer::new(FrameCheck::Crc32)) else { halt() };
     let Some(buffer) = TRANSMIT.try_init_with(|| [0; DATAGRAM_MAX]) else { halt() };
     link.connect(now());

@@ -54,7 +54,8 @@ fn main() -> ! {
         let seed = board::entropy::seed();
         let node = &*NODE.init_with(|| Node::new(seed));
         let state = STATE.init_with(State::new);
-        let (port, sender, receiver, news) = state.open(&node::serial(), FixedRate::new(BITS_PER_SECOND / 10), seed);
+        let (port, sender, receiver, news) =
+            state.open(&node::serial(), FixedRate::new(BITS_PER_SECOND / 10), seed);
         let (output, input) = uart::open();
         sender.connect();
         let runner = LINE.init_with(|| Runner::new(port, input, output, FrameCheck::Crc32));
