@@ -17,7 +17,10 @@ fn line(number: u64, text: &[u8]) -> Vec<u8> {
 }
 
 fn config() -> Config {
-    Config::udp().channel(LINES.0, ChannelConfig::new(Mode::Ordered).priority(1))
+    let mut config = Config::udp().channel(LINES.0, ChannelConfig::new(Mode::Ordered).priority(1));
+    // What the receiver had stored and not handled dies with it: only a word of the sender finds that out.
+    config.keep_alive = Some(Duration::from_millis(100));
+    config
 }
 
 struct Listen {
@@ -83,11 +86,17 @@ fn messages_in_flight_when_the_receiver_is_killed_settle_after_its_restart() {
     let address = listen.address;
     let connection = ackline_std::connect(address, &config()).unwrap();
     let sender = connection.clone();
-    let sending = std::thread::spawn(move || send(&sender, 0..COUNT));
+    let (killed, was_killed) = std::sync::mpsc::channel();
+    let sending = std::thread::spawn(move || {
+        send(&sender, 0..COUNT / 2);
+        was_killed.recv().unwrap();
+        send(&sender, COUNT / 2..COUNT);
+    });
     while connection.outcomes().settled < 1000 {
         std::thread::yield_now();
     }
     let before = listen.kill();
+    killed.send(()).unwrap();
     let listen = Listen::start(address);
     sending.join().unwrap();
     let outcomes = connection.drain(PATIENCE);
