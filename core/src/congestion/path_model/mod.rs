@@ -6,7 +6,7 @@
 //! and the controller sends faster. A small target for the queue, in time, closes the loop:
 //!
 //! ```text
-//! pacing = capacity × (1 + (target − queue) / (2 × round trip))
+//! pacing = capacity × (1 + (target − queue) / (2 × round trip + 4 × target))
 //! target = 2 datagrams + K / sqrt(capacity) + what the path's own jitter explains
 //! ```
 //!
