@@ -91,7 +91,7 @@ impl Flow {
             self.model.on_ack_end(at, self.in_flight(), &self.rtt);
         }
         let is_probe = self.packets.back().is_some_and(|p| p.ack_at.is_none() && p.sent_at + 500_000 <= now);
-        while (self.can_send() && self.next_at <= now) || (is_probe && self.next_at <= now) {
+        while self.next_at <= now && (self.can_send() || is_probe) {
             let stamp = self.model.on_sent(at, MSS, self.in_flight());
             self.packets.push_back(Packet { sent_at: now, stamp, ack_at: path.send(now) });
             let pace = u64::from(self.model.pacing_rate());
