@@ -74,28 +74,31 @@ fn truncated_and_extended_datagrams_change_nothing() {
 
 #[test]
 fn replayed_datagrams_of_this_and_of_earlier_incarnations_break_no_promise() {
-    let mut honest = exchange();
-    honest.record_datagrams();
+    let mut world = exchange();
+    world.record_datagrams();
     for (at, node) in [(400, 0), (800, 1), (1_200, 0), (1_210, 1)] {
-        honest.at(at * MILLISECOND, Action::Reboot { node, down: MILLISECOND, keeps_memory: false });
-    }
-    kept(honest.run_until(END));
-    let mut attacked = exchange();
-    for (at, node) in [(400, 0), (800, 1), (1_200, 0), (1_210, 1)] {
-        attacked.at(at * MILLISECOND, Action::Reboot { node, down: MILLISECOND, keeps_memory: false });
+        world.at(at * MILLISECOND, Action::Reboot { node, down: MILLISECOND, keeps_memory: false });
     }
     let mut random = Random::new(3);
-    for (emission, datagram) in honest.emissions().iter().zip(honest.datagrams()) {
-        for _ in 0..2 {
-            let at = emission.at + random.below(SECOND);
-            // To its receiver, and now and then back to its sender.
-            let node = if random.chance(0.1) { emission.node } else { 1 - emission.node };
-            attacked.at(at, Action::Inject { node, bytes: datagram.clone() });
+    let mut replay_count = 0;
+    while world.now() < END {
+        let now = world.now() + 10 * MILLISECOND;
+        kept(world.run_until(now));
+        // Ten of everything that was ever emitted, half of them young; to the receiver, and now and then back to the sender.
+        for i in 0..10 {
+            let count = world.emissions().len() as u64;
+            let age = if i % 2 == 0 { random.below(count) } else { random.below(count.min(40)) };
+            let index = (count - 1 - age) as usize;
+            let sender = world.emissions()[index].node;
+            let node = if random.chance(0.1) { sender } else { 1 - sender };
+            let bytes = world.datagrams()[index].clone();
+            world.at(now + random.below(10 * MILLISECOND), Action::Inject { node, bytes });
+            replay_count += 1;
         }
     }
-    kept(attacked.run_until(END));
-    kept(attacked.converge_within(10 * SECOND));
-    kept(attacked.quiet_within(20 * SECOND));
+    assert!(replay_count >= 3_000);
+    kept(world.converge_within(10 * SECOND));
+    kept(world.quiet_within(20 * SECOND));
 }
 
 /// Mutations of real datagrams without the check that would reject them: anything may follow but a panic or a loop.

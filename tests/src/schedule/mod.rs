@@ -16,7 +16,7 @@ mod generate;
 mod play;
 
 pub use generate::schedules;
-pub use play::{Failing, Subject, check, failing, play, run_seeds, schedule_of};
+pub use play::{Failing, Subject, check, failing, play, run_seeds, schedule_of, stage};
 
 use crate::endpoint::{MILLISECOND, Micros, SECOND};
 use crate::net::{Loss, PathConfig, Serial};

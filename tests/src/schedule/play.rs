@@ -30,8 +30,8 @@ pub trait Subject {
     fn probe_wait_max(&self) -> Micros;
 }
 
-/// Plays `schedule` and answers every emission, or what was broken.
-pub fn play<S: Subject>(subject: &S, schedule: &Schedule, drive: Drive) -> Verdict<Vec<Emission>> {
+/// The world of `schedule` before anything has happened.
+pub fn stage<S: Subject>(subject: &S, schedule: &Schedule, drive: Drive) -> World<S::Factory> {
     let mut world = World::new(schedule.seed, drive, subject.factory(schedule));
     let setup = |node: usize| {
         let plan = &schedule.nodes[node];
@@ -68,7 +68,13 @@ pub fn play<S: Subject>(subject: &S, schedule: &Schedule, drive: Drive) -> Verdi
             world.offer(Traffic::new(node, 0, 1, 12, 0).starting(heals_at + MILLISECOND));
         }
     }
-    world.run_until(heals_at + 2 * MILLISECOND)?;
+    world
+}
+
+/// Plays `schedule` and answers every emission, or what was broken.
+pub fn play<S: Subject>(subject: &S, schedule: &Schedule, drive: Drive) -> Verdict<Vec<Emission>> {
+    let mut world = stage(subject, schedule, drive);
+    world.run_until(schedule.heals_at() + 2 * MILLISECOND)?;
     world.converge_within(schedule.bound(subject.probe_wait_max()))?;
     // Everything is settled, so what is left is a few acknowledgements, and deadlines that passed.
     world.quiet_within(2 * subject.probe_wait_max() + 5 * SECOND)?;
