@@ -25,7 +25,7 @@ const STRAY_GAP: u32 = 10_000;
 const COOKIE_MAX: usize = 16;
 
 /// Over UDP a first hello is at least so long, so that the answer is not longer (protocol.md, 8.1).
-const HELLO_PADDED: usize = 96;
+pub(super) const HELLO_PADDED: usize = 96;
 
 /// A cookie to be sent with the next hello.
 #[derive(Clone, Copy, Debug, Default)]
@@ -294,16 +294,9 @@ impl<S: Storage, C: Controller> Link<S, C> {
     fn take_bases(&mut self, h: &Hello<'_>) {
         let window = self.config.receive_window;
         for (c, base) in h.params.bases.iter() {
-            let Some(channel) = self.in_channel(c) else { continue };
-            let count = base.since(channel.base);
-            if count > i32::MAX as u32 {
-                continue;
-            }
-            if count <= window {
-                channel.on_skip(channel.base, count, window);
-            } else {
-                let mode = channel.mode();
-                channel.restart(mode, base);
+            // What was lent out is not touched again before `recv` or `handle_datagram`, which have given it back.
+            if let Some(channel) = self.in_channel(c) {
+                channel.on_base(base, window);
             }
         }
     }
@@ -503,6 +496,9 @@ impl<S: Storage, C: Controller> Link<S, C> {
                 let id_len = self.config.link_id_len;
                 self.reply =
                     crate::listener::echo_of(id_len, datagram).map(|(echo, len)| Reply::Reset { echo, len });
+                if self.reply.is_some() {
+                    return Receipt::Answered;
+                }
             }
             Phase::Idle | Phase::Open if is_quiet => {
                 self.phase = Phase::Open;

@@ -207,8 +207,13 @@ impl<S: Storage> InChannel<S> {
     /// Room for message `n`. The one that everything waits for gets room even where taken messages left holes behind
     /// later ones.
     fn allocate(&mut self, n: Sequence, size: u32, limit: u32) -> Option<u32> {
+        let is_awaited = self.mode == Mode::Ordered && n == self.deliver;
+        // One longest message must stay free for the one that everything waits for.
+        if self.mode == Mode::Ordered && !is_awaited && !self.bytes.leaves(S::BYTES_MAX as u32 / 4, size) {
+            return None;
+        }
         let position = self.bytes.allocate(n.0, size, limit);
-        if position.is_some() || self.mode != Mode::Ordered || n != self.deliver {
+        if position.is_some() || !is_awaited {
             return position;
         }
         let (entries, base) = (&mut self.entries, self.base);
@@ -217,7 +222,7 @@ impl<S: Storage> InChannel<S> {
                 e.position = to;
             }
         });
-        self.bytes.allocate(n.0, size, limit)
+        self.bytes.allocate(n.0, size, limit.saturating_add(size).saturating_add(64).min(S::BYTES_MAX as u32))
     }
 
     /// Notes the granules of a fragment as there; returns how many are new.
@@ -427,6 +432,22 @@ impl<S: Storage> InChannel<S> {
     /// was replaced, and that is not settled.)
     pub(super) fn settled_to(&self) -> Sequence {
         if self.mode == Mode::Latest { self.deliver } else { self.base }
+    }
+
+    /// The peer's messages before `base` will not come (again).
+    pub(super) fn on_base(&mut self, base: Sequence, window: u32) {
+        let count = base.since(self.base);
+        if count > i32::MAX as u32 {
+            return;
+        }
+        if self.mode == Mode::Latest && self.entries.is_empty() {
+            self.base = base;
+            self.deliver = base;
+        } else if count <= window {
+            self.on_skip(self.base, count, window);
+        } else {
+            self.restart(self.mode, base);
+        }
     }
 
     /// The peer says how this channel works. It does so before its first message.

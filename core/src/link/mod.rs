@@ -131,6 +131,8 @@ pub struct Link<S: Storage, C: Controller> {
     settle_rides: u8,
     /// Since when something that asks for an acknowledgement is out and nothing was heard.
     unheard_since: Option<Instant>,
+    /// Pings sent since the peer last settled anything of what it has acknowledged.
+    patience: u8,
     last_sent_at: Instant,
     last_heard_at: Instant,
 
@@ -218,6 +220,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
             close_code: receive::CLOSE_DRAINED,
             settle_rides: 0,
             unheard_since: None,
+            patience: 0,
             last_sent_at: Instant::ZERO,
             last_heard_at: Instant::ZERO,
             is_connected: false,

@@ -503,6 +503,35 @@ impl<S: Storage> OutChannel<S> {
         })
     }
 
+    /// The first message that was sent and is not known to have arrived, or the first part of it that is not.
+    pub(super) fn awaited_offer(&self) -> Option<Offer> {
+        let mut n = self.cum;
+        while n.precedes(self.next_send) || n == self.next_send {
+            let m = self.at(n)?;
+            if matches!(m.stage, Stage::Sent) || m.stage == Stage::Queued && m.progress > 0 {
+                let (mut offset, mut len) = (0, m.len);
+                if m.progress > 0 {
+                    let acked = self.bytes.slice(m.position.wrapping_add(m.len), bitmap_len(m.len));
+                    let g = (0..m.len.div_ceil(GRANULE))
+                        .find(|g| acked.get((g / 8) as usize).is_some_and(|b| b >> (g % 8) & 1 == 0))?;
+                    offset = g * GRANULE;
+                    len = m.progress.checked_sub(offset)?.min(4096);
+                }
+                return Some(Offer {
+                    sequence: n,
+                    offset,
+                    len,
+                    total: m.len,
+                    redelivered: m.redelivered,
+                    skip: false,
+                    lost: false,
+                });
+            }
+            n = n.plus(1);
+        }
+        None
+    }
+
     /// A fragment in flight once more, if it is not known to have arrived.
     pub(super) fn fragment_offer(&self, f: &SentFrame) -> Option<Offer> {
         let m = self.at(f.sequence)?;

@@ -240,6 +240,9 @@ impl<S: Storage, C: Controller> Link<S, C> {
                 if let Some(out) = self.out.as_mut_slice().get_mut(channel as usize) {
                     let count = out.on_settled(base, more.ranges(base));
                     self.stats.messages_settled = self.stats.messages_settled.wrapping_add(count);
+                    if count > 0 {
+                        self.patience = 0;
+                    }
                 }
             }
             Frame::Skip { channel, number, count } => {

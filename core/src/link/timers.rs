@@ -15,6 +15,12 @@ use crate::time::{Instant, micros_u32};
 /// times finer than most timers.
 pub(super) const TICK: u64 = 100;
 
+/// How long the peer may keep a message unsettled before it is asked whether it is still there, in microseconds, at
+/// first and at most. Chosen: as a probe of an unreachable peer at most, twelve times a minute, and at first slow enough
+/// that an application which settles at once is never asked.
+const PATIENCE_MIN: u32 = 100_000;
+const PATIENCE_MAX: u32 = 5_000_000;
+
 /// The first multiple of [`TICK`] not before `at`.
 pub(super) fn tick(at: Instant) -> Instant {
     Instant::from_micros(at.as_micros().div_ceil(TICK).saturating_mul(TICK))
@@ -27,7 +33,9 @@ impl<S: Storage, C: Controller> Link<S, C> {
         if self.phase != Phase::Open {
             return None;
         }
-        let mut at = self.acks.timeout();
+        // An acknowledgement in a hello takes a number; without one it has to wait.
+        let can_ack = self.peer.is_confirmed || self.can_number();
+        let mut at = if can_ack { self.acks.timeout() } else { None };
         let mut consider = |t: Option<Instant>| {
             if let Some(t) = t {
                 at = Some(at.map_or(t, |a: Instant| a.min(t)));
@@ -37,6 +45,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
         consider(self.pacing_timeout());
         consider(self.repetition_timeout());
         consider(self.keep_alive_at());
+        consider(self.patience_at());
         consider(self.give_up_at());
         consider(self.deadlines.at(0).map(|d| d.at));
         at
@@ -55,6 +64,10 @@ impl<S: Storage, C: Controller> Link<S, C> {
         if self.keep_alive_at().is_some_and(|t| t <= now) {
             self.due.ping = true;
         }
+        if self.patience_at().is_some_and(|t| t <= now) {
+            self.patience = self.patience.saturating_add(1);
+            self.due.ping = true;
+        }
         if self.give_up_at().is_some_and(|t| t <= now) {
             debug!("nothing heard: giving up");
             self.end(CloseReason::Unreachable, FailReason::Unreachable);
@@ -68,6 +81,18 @@ impl<S: Storage, C: Controller> Link<S, C> {
             return None;
         }
         Some(tick(self.last_sent_at.plus_micros(micros_u32(period).max(1000))))
+    }
+
+    /// When to ask a peer that holds messages unsettled whether it is still there: if it has restarted, it does not know
+    /// of them and has no reason to speak.
+    fn patience_at(&self) -> Option<Instant> {
+        let waits = self.out.as_slice().iter().any(|o| o.outstanding > 0);
+        if !waits || !self.is_connected || self.recovery.open_count > 0 || self.due.ping {
+            return None;
+        }
+        let first = self.probe_timeout().saturating_mul(4).max(PATIENCE_MIN);
+        let wait = first.saturating_mul(1 << self.patience.min(16)).min(PATIENCE_MAX.max(first));
+        Some(tick(self.last_sent_at.max(self.last_heard_at).plus_micros(wait)))
     }
 
     fn give_up_at(&self) -> Option<Instant> {

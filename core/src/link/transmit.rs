@@ -24,6 +24,10 @@ const FRAGMENT_ROOM_MIN: usize = 64;
 /// packet in sixteen on a one-way flow, while settlements of channels that fell silent do not ride for ever.
 const SETTLE_RIDES_MAX: u8 = 16;
 
+/// A packet with nothing but a ping has this length before its check: a reset, which repeats up to 13 bytes of it and adds
+/// 5, is shorter.
+const PING_LEN: usize = 16;
+
 /// A packet being written.
 pub(super) struct Draft {
     binding: Binding,
@@ -56,13 +60,15 @@ impl<S: Storage, C: Controller> Link<S, C> {
     pub fn poll_transmit(&mut self, now: Instant, buffer: &mut [u8]) -> Option<usize> {
         let now = self.tick(now);
         self.release_lent();
+        if self.reply.is_some() {
+            // Not longer than what it answers, which a first hello of this side would not be shorter than.
+            let room = buffer.len().min(super::handshake::HELLO_PADDED);
+            let len = self.transmit_reply(buffer.get_mut(..room)?);
+            return len.map(|n| self.on_datagram_sent(now, n));
+        }
         let budget = self.budget.unwrap_or(u32::MAX) as usize;
         let room = buffer.len().min(self.peer.datagram_max as usize).min(budget);
         let buffer = buffer.get_mut(..room)?;
-        if self.reply.is_some() {
-            let len = self.transmit_reply(buffer);
-            return len.map(|n| self.on_datagram_sent(now, n));
-        }
         let n = match self.phase {
             Phase::Idle => None,
             Phase::Closed if !self.due.close => None,
@@ -626,6 +632,18 @@ impl<S: Storage, C: Controller> Link<S, C> {
     /// What the oldest packets in flight carry, without declaring them lost.
     fn write_probe(&mut self, w: &mut Writer<'_>, draft: &mut Draft) {
         self.due.probes = 0;
+        // First what everything may be waiting for: the peer can always store that. (What the oldest packets carry may be
+        // beyond its window, and be refused each time.)
+        for c in 0..self.out.as_slice().len() {
+            if let Some(offer) = self.out.as_slice()[c].awaited_offer()
+                && !self.is_in_oldest(c, offer.sequence)
+                && !draft.is_full
+                && self.write_message(w, draft, c, &offer, true) == Some(offer.total)
+            {
+                self.out.as_mut_slice()[c].on_copy_sent(offer.sequence);
+                self.stats.repeated = self.stats.repeated.wrapping_add(1);
+            }
+        }
         let Some(mut n) = self.oldest_open() else { return };
         // At most as many rounds as packets fit into one.
         while n != self.recovery.next && !draft.is_full {
@@ -646,6 +664,18 @@ impl<S: Storage, C: Controller> Link<S, C> {
             draft.is_eliciting = true;
             draft.control |= control::PING;
         }
+    }
+
+    /// Whether the oldest packet in flight carries message `n` of channel `c`.
+    fn is_in_oldest(&self, c: usize, n: Sequence) -> bool {
+        let Some(p) = self.oldest_open().and_then(|n| self.packet(n)) else { return false };
+        (0..p.frame_count as u32).any(|i| {
+            let index = p.first_frame.wrapping_add(i).wrapping_sub(self.recovery.frames_base);
+            self.frames.at(index as usize).is_some_and(|f| {
+                let count = if f.kind == FrameKind::Fragment { 1 } else { f.extent };
+                f.channel as usize == c && n.since(f.sequence) < count
+            })
+        })
     }
 
     fn write_frame_again(&mut self, w: &mut Writer<'_>, draft: &mut Draft, f: &SentFrame) {
@@ -673,7 +703,12 @@ impl<S: Storage, C: Controller> Link<S, C> {
 
     /// The last message of a packet needs no length; a first hello is padded instead.
     fn close_frames(&mut self, w: &mut Writer<'_>, draft: &Draft, in_hello: bool) {
-        let padded = if in_hello { self.hello_padding() } else { 0 };
+        let padded = match draft.control & control::PING {
+            _ if in_hello => self.hello_padding(),
+            // Somebody who has forgotten us must be able to say so with something shorter (protocol.md, section 9).
+            control::PING if draft.frame_count == 0 && self.can_reorder() => PING_LEN,
+            _ => 0,
+        };
         let has_length = draft.last_message.is_none_or(|(_, l)| l.1 > 0);
         if w.len() < padded && has_length {
             w.pad_to(padded.min(w.len() + w.room()));

@@ -19,6 +19,8 @@ pub(crate) struct ByteRing<B: Buffer> {
     buffer: B,
     head: u32,
     tail: u32,
+    /// Bytes of blocks in use.
+    live: u32,
 }
 
 impl<B: Buffer> ByteRing<B> {
@@ -47,6 +49,7 @@ impl<B: Buffer> ByteRing<B> {
                 self.put_header(at, size);
                 self.put_header(at.wrapping_add(4), owner);
                 self.tail = at.wrapping_add(size);
+                self.live += size;
                 return Some(at.wrapping_add(HEADER));
             }
             if used.checked_add(size)? > limit || !self.grow(size) {
@@ -83,12 +86,19 @@ impl<B: Buffer> ByteRing<B> {
         (at & (self.buffer.as_slice().len() as u32).wrapping_sub(1)) as usize
     }
 
+    /// Whether `reserve` bytes stay free if one more block of `len` bytes is taken.
+    pub(crate) fn leaves(&self, reserve: u32, len: u32) -> bool {
+        let blocks = self.live.saturating_add(len).saturating_add(reserve).saturating_add(2 * (HEADER + 3));
+        blocks <= self.buffer.len_max() as u32
+    }
+
     /// Gives the block at `position` back.
     pub(crate) fn free(&mut self, position: u32) {
         let at = position.wrapping_sub(HEADER);
         let h = self.header(at);
         debug_assert!(h & FREE == 0, "a block is freed once");
         self.put_header(at, h | FREE);
+        self.live -= h & !FREE;
         while self.head != self.tail {
             let h = self.header(self.head);
             if h & FREE == 0 || h & !FREE == 0 {
@@ -103,34 +113,27 @@ impl<B: Buffer> ByteRing<B> {
         }
     }
 
-    /// Closes the holes that freed blocks left. Calls `moved` with the owner and the new position of every block that
-    /// moves.
+    /// Closes the holes that freed blocks left, and the one before the end of the buffer. Calls `moved` with the owner and
+    /// the new position of every block in use.
     pub(crate) fn compact(&mut self, mut moved: impl FnMut(u32, u32)) {
-        let cap = self.buffer.as_slice().len() as u32;
-        let mut from = self.head;
-        let mut to = self.head;
-        while from != self.tail {
+        let start = self.index(self.head);
+        self.buffer.as_mut_slice().rotate_left(start);
+        let end = self.tail.wrapping_sub(self.head);
+        self.head = 0;
+        let (mut from, mut to) = (0, 0);
+        while from != end {
             let h = self.header(from);
             let size = h & !FREE;
             if size == 0 {
-                return;
+                break;
             }
             if h & FREE == 0 {
-                let to_end = cap - (to & (cap - 1));
-                if to_end < size {
-                    // `from` is behind the end, too, or it would not be in one piece.
-                    self.put_header(to, to_end | FREE);
-                    to = to.wrapping_add(to_end);
-                }
-                if from != to {
-                    let owner = self.header(from.wrapping_add(4));
-                    let (i, j) = (self.index(from), self.index(to));
-                    self.buffer.as_mut_slice().copy_within(i..i + size as usize, j);
-                    moved(owner, to.wrapping_add(HEADER));
-                }
-                to = to.wrapping_add(size);
+                let owner = self.header(from + 4);
+                self.buffer.as_mut_slice().copy_within(from as usize..(from + size) as usize, to as usize);
+                moved(owner, to + HEADER);
+                to += size;
             }
-            from = from.wrapping_add(size);
+            from += size;
         }
         self.tail = to;
     }
@@ -157,6 +160,7 @@ impl<B: Buffer> ByteRing<B> {
     pub(crate) fn clear(&mut self) {
         self.head = 0;
         self.tail = 0;
+        self.live = 0;
         if self.buffer.as_slice().len() > KEEP {
             self.buffer.resize(0, 0, 0);
         }
@@ -202,7 +206,7 @@ mod tests {
         assert!(r.allocate(0, 8, 64).is_none());
         let mut moves = std::vec::Vec::new();
         r.compact(|owner, to| moves.push((owner, to)));
-        assert_eq!(moves, [(3, at[1])]);
+        assert_eq!(moves, [(0, at[0]), (3, at[1])]);
         assert_eq!(r.slice(at[1], 8), [3; 8]);
         let next = r.allocate(4, 8, 64).unwrap();
         // Across the end of the buffer.
@@ -212,14 +216,13 @@ mod tests {
         let again = r.allocate(6, 8, 64).unwrap();
         r.slice_mut(again, 8).fill(7);
         r.free(wrapped);
-        let mut position = again;
-        r.compact(|owner, to| {
-            if owner == 6 {
-                position = to;
-            }
-        });
-        assert_eq!(r.slice(position, 8), [7; 8]);
-        assert_eq!(r.slice(next, 8), [9; 8]);
+        let mut positions = [0; 8];
+        r.compact(|owner, to| positions[owner as usize] = to);
+        assert_eq!(r.slice(positions[6], 8), [7; 8]);
+        assert_eq!(r.slice(positions[4], 8), [9; 8]);
+        assert_eq!(r.slice(positions[3], 8), [3; 8]);
+        // No hole is left before the end of the buffer.
+        assert!(r.allocate(7, 8, 64).is_some());
     }
 
     #[cfg(feature = "alloc")]
