@@ -8,8 +8,8 @@
 //!
 //! | transport | feature | runner |
 //! |---|---|---|
-//! | UDP on embassy-net | `embassy-net-09` | [`embassy_net::Runner`](crate::embassy_net_09::Runner) |
-//! | serial line on embedded-io-async | `embedded-io-async-07` | [`serial::Runner`](crate::serial::Runner) |
+//! | UDP on embassy-net | `embassy-net-09` | [`embassy_net_09::Runner`] |
+//! | serial line on embedded-io-async | `embedded-io-async-07` | [`serial::Runner`] |
 //!
 //! # Without an executor
 //!
@@ -17,8 +17,8 @@
 //!
 //! | transport | feature | driver |
 //! |---|---|---|
-//! | UDP on smoltcp | `smoltcp-014` | [`smoltcp_014::Driver`](crate::smoltcp_014::Driver) |
-//! | serial line on embedded-io | `embedded-io-07` | [`polled::Driver`](crate::polled::Driver) |
+//! | UDP on smoltcp | `smoltcp-014` | [`smoltcp_014::Driver`] |
+//! | serial line on embedded-io | `embedded-io-07` | [`polled::Driver`] |
 //!
 //! # Cancelling
 //!

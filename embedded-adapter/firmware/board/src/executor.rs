@@ -43,8 +43,9 @@ fn apart(spawn: impl FnOnce(Spawner), spawner: Spawner) {
     spawn(spawner);
 }
 
-/// Sleeps until the next interrupt, for images without an executor.
+/// Sleeps until the next interrupt, or a millisecond, for images without an executor.
 pub fn idle_until_interrupt() {
+    crate::clock::tick_soon();
     interrupt::sleep_unless(|| false);
 }
 

@@ -66,6 +66,14 @@ pub fn now_micros() -> u64 {
     embassy_time_driver::now()
 }
 
+/// Makes the next millisecond end a sleep, for programs whose deadlines the queue does not know.
+pub(crate) fn tick_soon() {
+    critical_section::with(|cs| {
+        let next = CLOCK.queue.borrow(cs).borrow_mut().next_expiration(CLOCK.now());
+        set_alarm(next.min(CLOCK.now() + 1000));
+    })
+}
+
 pub(crate) fn start() {
     set_alarm(u64::MAX);
     crate::interrupt::enable_timer();

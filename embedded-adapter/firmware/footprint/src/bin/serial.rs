@@ -1,4 +1,5 @@
-//! Point-to-point serial, one ordered channel, four messages of 64 bytes each way, framing included. It has no panic of its own, so that
+//! Point-to-point serial, one ordered channel, four messages of 64 bytes each way, framing included. It has no panic of its
+//! own, so that
 //! any that the linker finds is the core's.
 #![no_std]
 #![no_main]
