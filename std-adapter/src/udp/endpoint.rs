@@ -206,13 +206,19 @@ impl Carrier for UdpCarrier {
 
     fn after_take<'a>(&self, peer: &'a Arc<Peer>, state: MutexGuard<'a, State>, now: Instant) {
         let hub = &self.driver.hub;
-        if state.unsent_len >= TAKEN_MAX * TAKEN_LEN || !hub.is_tended.load(Ordering::SeqCst) {
+        if state.unsent_len >= TAKEN_MAX * TAKEN_LEN {
+            hub.emit(peer, state, now);
+            return;
+        }
+        // Who takes one of many comes back for the next, and emits what is left over before it waits.
+        let comes_back = state.link.has_delivery();
+        if !comes_back && !hub.is_tended.load(Ordering::SeqCst) {
             hub.emit(peer, state, now);
             return;
         }
         let is_listed = state.is_listed;
         hub.list(peer, state);
-        if !is_listed && !hub.is_tended.load(Ordering::SeqCst) {
+        if !comes_back && !is_listed && !hub.is_tended.load(Ordering::SeqCst) {
             hub.emit_listed();
         }
     }

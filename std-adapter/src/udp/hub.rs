@@ -488,8 +488,12 @@ impl Hub {
     pub(crate) fn run_timers(&self) {
         let now = self.clock.now();
         loop {
-            let Some(peer) = lock(&self.timers).pop(now) else { break };
+            let Some((deadline, peer)) = lock(&self.timers).pop(now) else { break };
             let mut state = peer.lock();
+            if deadline != state.scheduled {
+                // An earlier one was set since, and has replaced this one. To set it again would double it for ever.
+                continue;
+            }
             state.scheduled = Instant::MAX;
             if state.until <= now {
                 self.time_is_up(&peer, state, now);

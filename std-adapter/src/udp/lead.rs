@@ -115,6 +115,7 @@ impl Driver {
         if let Some(value) = ready() {
             return Some(value);
         }
+        self.hub.emit_listed();
         loop {
             let Some(mut receiver) = lock(&self.lead).receiver.take() else {
                 match self.follow(waiter, limit, &mut ready) {

@@ -27,8 +27,8 @@ impl Timers {
         self.0.peek().map(|timer| timer.deadline)
     }
 
-    /// Takes the next peer that is due at `now`.
-    pub(super) fn pop(&mut self, now: Instant) -> Option<Arc<Peer>> {
+    /// Takes the next peer that is due at `now`, and the deadline that was set for it.
+    pub(super) fn pop(&mut self, now: Instant) -> Option<(Instant, Arc<Peer>)> {
         if self.next()? > now {
             return None;
         }
@@ -36,7 +36,7 @@ impl Timers {
         if self.0.is_empty() && self.0.capacity() > 1024 {
             self.0 = BinaryHeap::new();
         }
-        Some(timer.peer)
+        Some((timer.deadline, timer.peer))
     }
 }
 
