@@ -66,7 +66,7 @@ impl Sub<Instant> for Instant {
 
 /// Whole microseconds of `d`, without the 128-bit arithmetic of `Duration::as_micros`.
 pub(crate) const fn micros_u64(d: Duration) -> u64 {
-    d.as_secs().saturating_mul(1_000_000).saturating_add((d.subsec_nanos() / 1000) as u64)
+    d.as_secs().saturating_mul(1_000_000).saturating_add(d.subsec_micros() as u64)
 }
 
 /// Whole microseconds of `d`, limited to `u32::MAX` (71 minutes).

@@ -103,7 +103,7 @@ impl Peer {
     }
 
     pub(super) fn mode(&self, c: usize) -> Mode {
-        mode_from((self.modes >> (2 * c as u32 & 31)) as u8 & 3).unwrap_or_default()
+        mode_from((self.modes >> ((2 * c as u32) & 31)) as u8 & 3).unwrap_or_default()
     }
 
     pub(super) fn has_channel(&self, c: usize) -> bool {
@@ -122,7 +122,7 @@ pub(super) enum Reply {
 
 /// Two bits for each channel.
 fn modes_of(modes: &[u8]) -> u32 {
-    modes.iter().take(CHANNELS_MAX).rev().fold(0, |all, &m| all << 2 | m as u32 & 3)
+    modes.iter().take(CHANNELS_MAX).rev().fold(0, |all, &m| (all << 2) | (m as u32 & 3))
 }
 
 /// The start of the check of packets from incarnation `from` to `to`: a packet of another association fails.
@@ -423,7 +423,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
         let modes = self.peer.modes;
         let channels = &self.config.channels;
         let new = |i: usize| {
-            let mode = mode_from((modes >> (2 * i as u32 & 31)) as u8 & 3).unwrap_or_default();
+            let mode = mode_from((modes >> ((2 * i as u32) & 31)) as u8 & 3).unwrap_or_default();
             super::InChannel::new(mode, channels[i % CHANNELS_MAX].settle, Sequence(0))
         };
         self.inn.ensure(c as usize, new)

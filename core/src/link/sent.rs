@@ -32,7 +32,7 @@ pub(super) const FRAGMENTED_MAX: u32 = GRANULE << (32 - LEN_BITS);
 
 impl SentFrame {
     pub(super) fn of_fragment(channel: u8, sequence: Sequence, offset: u32, len: u32) -> Self {
-        let extent = offset / GRANULE << LEN_BITS | len.div_ceil(GRANULE);
+        let extent = ((offset / GRANULE) << LEN_BITS) | len.div_ceil(GRANULE);
         SentFrame { sequence, extent, channel, kind: FrameKind::Fragment }
     }
 

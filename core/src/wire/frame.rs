@@ -217,7 +217,7 @@ impl<'a> Frames<'a> {
 
     fn check_fragment(offset: u32, total: u32, len: usize) -> Result<(), Malformed> {
         let end = offset.checked_add(len as u32).ok_or(Malformed)?;
-        let whole = end == total || len as u32 % GRANULE == 0;
+        let whole = end == total || (len as u32).is_multiple_of(GRANULE);
         if len == 0 || end > total || !whole || (len as u32) == total { Err(Malformed) } else { Ok(()) }
     }
 
