@@ -36,7 +36,7 @@ fn stream(len: usize, seconds: f64) -> Result<(), Box<dyn std::error::Error>> {
     let payload = vec![0x55; len];
     let started = Instant::now();
     let mut count = 0_u64;
-    while count % 64 != 0 || started.elapsed().as_secs_f64() < seconds {
+    while !count.is_multiple_of(64) || started.elapsed().as_secs_f64() < seconds {
         client.send(Channel(0), &payload)?;
         count += 1;
     }

@@ -81,7 +81,7 @@ impl Table {
 
     pub(super) fn peers(&self) -> Vec<Arc<Peer>> {
         let mut peers: Vec<_> = self.by_id.values().cloned().collect();
-        peers.sort_by_key(|peer| Arc::as_ptr(peer));
+        peers.sort_by_key(Arc::as_ptr);
         peers.dedup_by(|a, b| Arc::ptr_eq(a, b));
         peers
     }
