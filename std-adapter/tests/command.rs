@@ -201,6 +201,34 @@ fn peer_of_another_kind_that_never_answers_in_the_protocol() {
     chatter.join().unwrap();
 }
 
+/// CRC-32C, bit by bit: the check of packets outside an association.
+fn crc32c(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(u32::MAX, |crc, &b| {
+        (0..8).fold(crc ^ u32::from(b), |c, _| if c & 1 == 1 { (c >> 1) ^ 0x82f6_3b78 } else { c >> 1 })
+    })
+}
+
+#[test]
+fn peer_of_another_version_is_named() {
+    let other = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = other.local_addr().unwrap().to_string();
+    let newer = std::thread::spawn(move || {
+        let mut buffer = [0; 2048];
+        other.set_read_timeout(Some(std::time::Duration::from_millis(1500))).unwrap();
+        while let Ok((_, from)) = other.recv_from(&mut buffer) {
+            // First byte, version, empty id, 3-byte id, incarnation; the answer names it and version 9.
+            let mut answer = vec![0x83];
+            answer.extend_from_slice(&buffer[7..15]);
+            answer.push(9);
+            answer.extend_from_slice(&crc32c(&answer).to_le_bytes());
+            other.send_to(&answer, from).unwrap();
+        }
+    });
+    let text = complaint(&["ping", &address, "--timeout", "5s"]);
+    assert!(text.contains("version 9"), "{text}");
+    newer.join().unwrap();
+}
+
 #[test]
 fn receiver_without_room_refuses_and_settles_nothing() {
     if !Path::new("/dev/full").exists() {
