@@ -23,7 +23,7 @@ struct Chain {
 }
 
 /// From this length on, a message may be cut to fill a packet up; longer than a packet, it must be.
-pub(super) const FRAGMENT_FROM: u32 = 128;
+pub(super) const FRAGMENT_FROM: u32 = 64;
 
 /// How many messages are looked at to find one that may ride again.
 const COPY_SCAN_MAX: u32 = 32;

@@ -551,7 +551,9 @@ impl<S: Storage, C: Controller> Link<S, C> {
             let overhead = crate::wire::fragment_overhead(number_len, offer.offset, offer.total, room as u32);
             let fits = (room.checked_sub(overhead)? as u32).min(offer.len);
             len = if fits == offer.len { fits } else { fits / GRANULE * GRANULE };
-            let too_little = len < offer.len && (len as usize) < FRAGMENT_ROOM_MIN && draft.frame_count > 0;
+            let too_little = len < offer.len
+                && (len as usize) < FRAGMENT_ROOM_MIN.min(self.peer.datagram_max as usize / 8)
+                && draft.frame_count > 0;
             let can_cut =
                 S::FRAGMENTATION && cut && self.peer.fragments && offer.total >= super::outbox::FRAGMENT_FROM;
             if !can_cut || len == 0 || too_little {
