@@ -26,6 +26,7 @@ pub struct DeliveryId {
 
 /// A message handed to the application.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Delivery<'a> {
     /// For [`Link::settle`](crate::Link::settle).
     pub id: DeliveryId,

@@ -30,6 +30,7 @@ pub(crate) const ECHO_MAX: usize = 1 + 8 + 4;
 
 /// What a datagram is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Incoming {
     /// A packet for the link with this id (one of its [`local_link_ids`](crate::Link::local_link_ids)). If there is no
     /// such link, ask for a [`reset`](Listener::reset).

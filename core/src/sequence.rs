@@ -42,6 +42,7 @@ impl Sequence {
 
 /// Numbers `first..=last`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Range {
     /// The lowest number.
     pub first: Sequence,

@@ -11,6 +11,7 @@ use super::{Buffer, Ring, Slots, Storage};
 /// What bounds it is the configuration: `receive_buffer`, `receive_window`, `send_buffer`. Memory is given back when a
 /// queue runs empty; as it had to be filled before, that costs a constant amount of work per byte.
 #[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Heap;
 
 /// The most packets in flight and the most frames in them: 14-bit packet numbers allow half of 2^14

@@ -14,6 +14,7 @@ use super::{Buffer, List, Ring, Slots, Storage};
 ///
 /// `Inline<1, 4, 512, 8>` is a point-to-point link of one channel with four 64-byte messages each way.
 #[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Inline<const CHANNELS: usize, const MESSAGES: usize, const BYTES: usize, const PACKETS: usize>;
 
 impl<const C: usize, const M: usize, const B: usize, const P: usize> Storage for Inline<C, M, B, P> {

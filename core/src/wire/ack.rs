@@ -20,6 +20,7 @@ const DELAY_SHIFT: u32 = 3;
 
 /// Acknowledgement fields as they stand in a packet: well-formed, numbers not yet restored.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Ack<'a> {
     /// The low bits of the largest number and their length in bytes.
     pub largest: (u32, u8),

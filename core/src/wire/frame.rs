@@ -45,6 +45,7 @@ pub type Truncated = (u32, u8);
 
 /// A message or a fragment of one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Message<'a> {
     /// Its channel.
     pub channel: u8,
@@ -60,6 +61,7 @@ pub struct Message<'a> {
 
 /// What is settled above the first unsettled message: gap and run lengths.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Settled<'a>(&'a [u8]);
 
 impl Settled<'_> {
@@ -80,6 +82,7 @@ impl Settled<'_> {
 
 /// One frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Frame<'a> {
     /// Nothing; elicits an acknowledgement.
     Ping,

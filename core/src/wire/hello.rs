@@ -42,6 +42,7 @@ pub mod hello_flags {
 
 /// What one side can take, and how it numbers: parameters with their defaults.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Params<'a> {
     /// 1: largest datagram that can be received, in bytes.
     pub datagram_max: u32,
@@ -84,6 +85,7 @@ impl Default for Params<'_> {
 
 /// One parameter as it stands on the wire.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Param<'a> {
     /// A single number.
     Number(u32),
@@ -93,6 +95,7 @@ pub enum Param<'a> {
 
 /// Pairs of channel and number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Pairs<'a>(pub &'a [u8]);
 
 impl Pairs<'_> {
@@ -115,6 +118,7 @@ impl Pairs<'_> {
 
 /// A hello, its check already cut off.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Hello<'a> {
     /// The receiver's link id, as far as the sender knows it.
     pub to: LinkId,

@@ -67,6 +67,7 @@ impl LinkId {
 
 /// A packet of a running association, its check (if any) already cut off.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Short<'a> {
     /// The low bits of the packet number and their length in bytes; `None` for one that only acknowledges.
     pub number: Option<(u32, u8)>,
@@ -93,6 +94,7 @@ impl<'a> Short<'a> {
 
 /// A long packet other than a hello, its check already cut off.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Long<'a> {
     /// `cookie` is to be sent with the hello again; `incarnation` is the one that the hello named.
     Retry {
