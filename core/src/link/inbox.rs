@@ -204,16 +204,25 @@ impl<S: Storage> InChannel<S> {
         Stored::New
     }
 
+    /// Whether every message before `n` is complete. Walks over the window, so it is asked only when room is scarce.
+    fn is_first_missing(&self, n: Sequence) -> bool {
+        let before = n.since(self.base) as usize;
+        (0..before)
+            .all(|i| self.entries.at(i).is_none_or(|e| !matches!(e.stage, Stage::Missing | Stage::Partial)))
+    }
+
     /// Room for message `n`. The one that everything waits for gets room even where taken messages left holes behind
     /// later ones.
     fn allocate(&mut self, n: Sequence, size: u32, limit: u32) -> Option<u32> {
-        let is_awaited = self.mode == Mode::Ordered && n == self.deliver;
-        // One longest message must stay free for the one that everything waits for.
-        if self.mode == Mode::Ordered && !is_awaited && !self.bytes.leaves(S::BYTES_MAX as u32 / 4, size) {
+        // One longest message must stay free for the first one that is missing: the sender repeats that one until it
+        // arrives, and nothing is acknowledged before.
+        let is_latest = self.mode == Mode::Latest;
+        let is_scarce = !is_latest && !self.bytes.leaves(S::BYTES_MAX as u32 / 4, size);
+        if is_scarce && !self.is_first_missing(n) {
             return None;
         }
         let position = self.bytes.allocate(n.0, size, limit);
-        if position.is_some() || !is_awaited {
+        if position.is_some() || is_latest || !self.is_first_missing(n) {
             return position;
         }
         let (entries, base) = (&mut self.entries, self.base);

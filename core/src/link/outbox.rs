@@ -508,6 +508,18 @@ impl<S: Storage> OutChannel<S> {
         let mut n = self.cum;
         while n.precedes(self.next_send) || n == self.next_send {
             let m = self.at(n)?;
+            if m.stage == Stage::Skipped && n.precedes(self.next_send) && !m.is_lost {
+                // The word that it will not come may be what frees the peer's room.
+                return Some(Offer {
+                    sequence: n,
+                    offset: 0,
+                    len: 0,
+                    total: 0,
+                    redelivered: false,
+                    skip: true,
+                    lost: false,
+                });
+            }
             if matches!(m.stage, Stage::Sent) || m.stage == Stage::Queued && m.progress > 0 {
                 let (mut offset, mut len) = (0, m.len);
                 if m.progress > 0 {

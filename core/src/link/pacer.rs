@@ -21,6 +21,11 @@ impl Pacer {
 
     /// A packet of `bytes` leaves at `now`, at `rate` bytes per second.
     pub(super) fn on_sent(&mut self, now: Instant, bytes: u32, rate: u32) {
+        if rate == 0 {
+            // Nothing is ahead of no limit, and nothing is to be made up for when there is one.
+            self.ahead = 0;
+            return;
+        }
         let drained = bytes_in(now.micros_since(self.at), rate);
         self.ahead = self.ahead.saturating_sub(drained).saturating_add(bytes);
         self.at = now;
@@ -77,6 +82,15 @@ mod tests {
             now = now.plus_micros(900);
         }
         assert!((99_000..=101_000).contains(&sent), "{sent}");
+    }
+
+    #[test]
+    fn what_left_without_a_limit_is_not_held_against_a_later_one() {
+        let mut p = Pacer::new();
+        for i in 0..1000 {
+            p.on_sent(Instant::from_millis(i), 1000, 0);
+        }
+        assert!(p.ready_at(1000) <= Instant::from_millis(1000));
     }
 
     #[test]

@@ -242,6 +242,10 @@ impl<S: Storage, C: Controller> Link<S, C> {
                     self.stats.messages_settled = self.stats.messages_settled.wrapping_add(count);
                     if count > 0 {
                         self.patience = 0;
+                        // A place among the deadlines may have become free, for whatever channel.
+                        for out in self.out.as_mut_slice() {
+                            out.on_room();
+                        }
                     }
                 }
             }

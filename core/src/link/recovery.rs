@@ -53,7 +53,7 @@ pub(super) struct Recovery {
     pub(super) rtt: Rtt,
     pub(super) largest_acked: Option<Sequence>,
     /// Probe timeouts since the last acknowledgement of something new.
-    probe_count: u8,
+    pub(super) probe_count: u8,
     last_eliciting_at: Instant,
     loss_at: Option<Instant>,
     is_reordering: bool,

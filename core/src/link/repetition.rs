@@ -57,8 +57,10 @@ impl<S: Storage, C: Controller> Link<S, C> {
             self.copy_at = Some(tick(now.plus_micros(after)));
         }
         // The copies mend what is lost, so acknowledgements can wait as long as they do: every second packet gets one.
-        // Told again when it has changed by more than a quarter.
-        if self.ack_delay_asked.abs_diff(after) > after / 4 {
+        // Told again when it has changed by more than a quarter. Where copies are lost, too, probes must not wait.
+        if self.recovery.loss >= LOSS_MANY {
+            self.ack_delay_asked = self.peer.ack_delay;
+        } else if self.ack_delay_asked.abs_diff(after) > after / 4 {
             self.ack_delay_asked = after.max(self.peer.ack_delay);
         }
     }

@@ -17,7 +17,8 @@ use crate::wire::{Ack, CHECK_LEN, GRANULE, Message, Writer, first_byte};
 /// acknowledgement, settlement, frame head, check.
 pub(super) const OVERHEAD_MAX: u32 = 1 + 4 + 8 + 4 + 9 + 4;
 
-/// Less room than this is not filled with a fragment. Chosen: a fragment's head is 5 to 9 bytes.
+/// Less room than this, or than half of a shorter message, is not filled with a fragment. Chosen: a fragment's head is 5 to
+/// 9 bytes.
 const FRAGMENT_ROOM_MIN: usize = 64;
 
 /// Acknowledgements that repeat unconfirmed settlements, before one asks to be acknowledged itself. Chosen: one extra
@@ -207,7 +208,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
             } else if probe {
                 self.write_probe(&mut w, &mut draft);
             }
-            if data || probe && !is_repeated_hello {
+            if data || probe && !is_repeated_hello && self.recovery.probe_count <= 1 {
                 self.write_data(&mut w, &mut draft);
             }
             if copy || data {
@@ -552,7 +553,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
             let fits = (room.checked_sub(overhead)? as u32).min(offer.len);
             len = if fits == offer.len { fits } else { fits / GRANULE * GRANULE };
             let too_little = len < offer.len
-                && (len as usize) < FRAGMENT_ROOM_MIN.min(self.peer.datagram_max as usize / 8)
+                && (len as usize) < FRAGMENT_ROOM_MIN.min(offer.total as usize / 2)
                 && draft.frame_count > 0;
             let can_cut =
                 S::FRAGMENTATION && cut && self.peer.fragments && offer.total >= super::outbox::FRAGMENT_FROM;
@@ -634,17 +635,27 @@ impl<S: Storage, C: Controller> Link<S, C> {
     /// What the oldest packets in flight carry, without declaring them lost.
     fn write_probe(&mut self, w: &mut Writer<'_>, draft: &mut Draft) {
         self.due.probes = 0;
+        // When probes go unanswered, perhaps the peer has no room for what they carry: then nothing else rides along.
+        let is_refused = self.recovery.probe_count > 1;
         // First what everything may be waiting for: the peer can always store that. (What the oldest packets carry may be
         // beyond its window, and be refused each time.)
         for c in 0..self.out.as_slice().len() {
-            if let Some(offer) = self.out.as_slice()[c].awaited_offer()
-                && !self.is_in_oldest(c, offer.sequence)
-                && !draft.is_full
-                && self.write_message(w, draft, c, &offer, true) == Some(offer.total)
-            {
+            let Some(offer) = self.out.as_slice()[c].awaited_offer() else { continue };
+            if draft.is_full || !is_refused && self.is_in_oldest(c, offer.sequence) {
+                continue;
+            }
+            let sent = if offer.skip {
+                self.write_skip(w, draft, c, &offer)
+            } else {
+                self.write_message(w, draft, c, &offer, true) == Some(offer.total)
+            };
+            if sent {
                 self.out.as_mut_slice()[c].on_copy_sent(offer.sequence);
                 self.stats.repeated = self.stats.repeated.wrapping_add(1);
             }
+        }
+        if is_refused && draft.is_eliciting {
+            return;
         }
         let Some(mut n) = self.oldest_open() else { return };
         // At most as many rounds as packets fit into one.
