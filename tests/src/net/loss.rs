@@ -35,13 +35,19 @@ pub enum Loss {
 }
 
 /// The state of a loss process.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct LossState {
     is_bad: bool,
     until: Micros,
+    /// Times of the fades: of their own, so that they fall at the same instants whatever is sent.
+    fades: Random,
 }
 
 impl LossState {
+    pub(super) fn new(fades: Random) -> Self {
+        LossState { is_bad: false, until: 0, fades }
+    }
+
     /// Decides the fate of a packet that leaves at `now`. True: lost.
     pub(super) fn is_lost(&mut self, loss: Loss, now: Micros, random: &mut Random) -> bool {
         match loss {
@@ -58,7 +64,7 @@ impl LossState {
                     self.is_bad = !self.is_bad;
                     let mean = if self.is_bad { bad_mean } else { good_mean };
                     // At least 1 µs, so that this loop ends.
-                    self.until += random.below(2 * mean).max(1);
+                    self.until += self.fades.below(2 * mean).max(1);
                 }
                 self.is_bad && random.chance(bad)
             }
@@ -71,7 +77,7 @@ mod tests {
     use super::*;
 
     fn run(loss: Loss, packets: u64, spacing: Micros) -> (u64, u64) {
-        let (mut state, mut random) = (LossState::default(), Random::new(3));
+        let (mut state, mut random) = (LossState::new(Random::new(4)), Random::new(3));
         let (mut lost, mut bursts, mut before) = (0, 0, false);
         for i in 0..packets {
             let now_lost = state.is_lost(loss, i * spacing, &mut random);

@@ -16,6 +16,9 @@ pub struct PathConfig {
     pub delay: Micros,
     /// Largest extra delay, uniform per packet. Reorders unless `in_order`.
     pub jitter: Micros,
+    /// Largest extra delay that comes and goes over tens of milliseconds, the same for all packets of a moment, as on a
+    /// shared radio channel. Up to 20 ms it is too slow to reorder.
+    pub wander: Micros,
     /// Never lets a packet overtake another (a single queue, a wire).
     pub in_order: bool,
     /// Bytes that the transmit queue holds; what does not fit is dropped (drop-tail). Ignored without a rate.
@@ -50,6 +53,7 @@ impl Default for PathConfig {
             rate: 0,
             delay: 5_000,
             jitter: 0,
+            wander: 0,
             in_order: false,
             queue: 1 << 20,
             overhead: 28,
@@ -84,6 +88,7 @@ impl PathConfig {
     pub fn healed(&self) -> Self {
         PathConfig {
             jitter: 0,
+            wander: 0,
             loss: Loss::None,
             duplicate: 0.0,
             reorder: 0.0,
@@ -124,13 +129,22 @@ pub struct PathStats {
     pub damaged: u64,
     /// Packets that arrived twice.
     pub duplicated: u64,
+    /// Sum of the times that packets waited in the queue before their first bit left, in nanoseconds.
+    pub waited_ns: u64,
+    /// The longest of these times, in nanoseconds.
+    pub waited_max_ns: u64,
 }
+
+/// A wandering delay has a new random value every so often and moves evenly in between.
+const WANDER_STEP: Micros = 20_000;
 
 /// One direction of a link: give it what an endpoint emits, it answers what arrives when.
 pub struct Path {
     config: PathConfig,
     random: Random,
     loss: LossState,
+    /// Names the course of the wandering delay, which does not depend on what is sent.
+    wander_seed: u64,
     /// When the serialiser has sent everything it was given, in nanoseconds (a byte at 10 Gbit/s takes 0.8 ns).
     busy_until_ns: u64,
     last_arrival: Micros,
@@ -142,10 +156,12 @@ pub struct Path {
 impl Path {
     /// A path with its own random sequence.
     pub fn new(config: PathConfig, random: Random) -> Self {
+        let own = |label| Random::labelled(random.clone().bits(), label);
         Path {
             config,
+            loss: LossState::new(own(1)),
+            wander_seed: own(2).bits(),
             random,
-            loss: LossState::default(),
             busy_until_ns: 0,
             last_arrival: 0,
             framing: None,
@@ -185,8 +201,9 @@ impl Path {
         (self.config.serial.is_some() && until > now).then_some(until)
     }
 
-    /// Sends `datagram` at `now`; `sink` is given what arrives.
-    pub fn transmit(&mut self, now: Micros, datagram: &[u8], sink: &mut dyn FnMut(Arrival)) {
+    /// Sends `datagram` at `now`; `sink` is given what arrives. Answers when it arrives, or would have if nothing had
+    /// happened to it: neither loss nor jitter nor reordering.
+    pub fn transmit(&mut self, now: Micros, datagram: &[u8], sink: &mut dyn FnMut(Arrival)) -> Micros {
         let index = self.stats.packets;
         self.stats.packets += 1;
         self.stats.bytes += datagram.len() as u64;
@@ -195,23 +212,42 @@ impl Path {
         self.stats.wire_bytes += wire;
         if datagram.len() > self.config.mtu {
             self.stats.dropped_mtu += 1;
-            return;
+            return self.due(now);
         }
         let Some(departure) = self.serialise(now, wire) else {
             self.stats.dropped_queue += 1;
-            return;
+            return self.due(now.max(self.busy_until_ns.div_ceil(1_000)));
         };
+        let due = self.due(departure);
         let is_lost = self.loss.is_lost(self.config.loss, departure, &mut self.random);
         if self.scripted_losses.remove(&index) || self.config.is_down || is_lost {
             self.stats.lost += 1;
-            return;
+            return due;
         }
         let (bytes, is_damaged) = match (self.config.serial, frame) {
             (Some(serial), Some(frame)) => serial.damage(&frame, &mut self.random),
             _ => self.damage(datagram),
         };
         self.stats.damaged += u64::from(is_damaged);
-        self.deliver(departure, bytes, sink);
+        self.deliver(due, bytes, sink);
+        due
+    }
+
+    /// When a packet arrives that departs at `departure` and is treated like any other.
+    fn due(&self, departure: Micros) -> Micros {
+        // At least 1 µs: an arrival is never in the instant of its emission, which keeps the order of events clear.
+        departure + self.config.delay.max(1) + self.wander_at(departure)
+    }
+
+    fn wander_at(&self, time: Micros) -> Micros {
+        if self.config.wander == 0 {
+            return 0;
+        }
+        let step = time / WANDER_STEP;
+        let value = |step: u64| Random::labelled(self.wander_seed, step).between(0, self.config.wander);
+        let (from, to) = (value(step), value(step + 1));
+        let part = time % WANDER_STEP;
+        (from * (WANDER_STEP - part) + to * part) / WANDER_STEP
     }
 
     fn frame(&mut self, datagram: &[u8]) -> Option<Vec<u8>> {
@@ -233,6 +269,8 @@ impl Path {
         if waiting + u128::from(wire) > u128::from(self.config.queue) {
             return None;
         }
+        self.stats.waited_ns += waiting_ns;
+        self.stats.waited_max_ns = self.stats.waited_max_ns.max(waiting_ns);
         let takes = u128::from(wire) * 8_000_000_000 / u128::from(self.config.rate);
         self.busy_until_ns = self.busy_until_ns.max(now_ns) + takes as u64;
         Some(self.busy_until_ns.div_ceil(1_000))
@@ -256,15 +294,14 @@ impl Path {
         (bytes, is_damaged)
     }
 
-    fn deliver(&mut self, departure: Micros, bytes: Vec<u8>, sink: &mut dyn FnMut(Arrival)) {
+    fn deliver(&mut self, due: Micros, bytes: Vec<u8>, sink: &mut dyn FnMut(Arrival)) {
         let is_duplicated = self.random.chance(self.config.duplicate);
         let mut late = 0;
         if self.random.chance(self.config.reorder) {
             late = self.random.between(1, self.config.reorder_by.max(1));
         }
         let jitter = self.random.between(0, self.config.jitter);
-        // At least 1 µs: an arrival is never in the instant of its emission, which keeps the order of events clear.
-        let mut at = departure + self.config.delay.max(1) + jitter + late;
+        let mut at = due + jitter + late;
         if self.config.in_order || self.config.serial.is_some() {
             at = at.max(self.last_arrival);
             self.last_arrival = at;
@@ -316,6 +353,36 @@ mod tests {
         let mut path = path(PathConfig { mtu: 500, ..PathConfig::default() });
         assert_eq!(send(&mut path, 0, 500).len(), 1);
         assert_eq!(send(&mut path, 0, 501).len(), 0);
+    }
+
+    #[test]
+    fn waiting_in_the_queue_is_counted() {
+        // 128 bytes at 1 Mbit/s take 1,024 µs: the second waits so long, the third twice that.
+        let mut path = path(PathConfig { rate: 1_000_000, ..PathConfig::default() });
+        for _ in 0..3 {
+            send(&mut path, 0, 100);
+        }
+        assert_eq!((path.stats().waited_ns, path.stats().waited_max_ns), (3 * 1_024_000, 2 * 1_024_000));
+    }
+
+    #[test]
+    fn a_wandering_delay_covers_its_range_slowly_and_whatever_is_sent() {
+        let wandering = || path(PathConfig { wander: 10_000, ..PathConfig::default() });
+        let (mut often, mut seldom) = (wandering(), wandering());
+        let delays: Vec<Micros> =
+            (0..10_000).map(|i| send(&mut often, i * 1_000, 1)[0].at - i * 1_000).collect();
+        assert!(delays.iter().all(|d| (5_000..=15_000).contains(d)));
+        assert!(delays.iter().any(|d| *d < 6_000) && delays.iter().any(|d| *d > 14_000));
+        assert!(delays.windows(2).all(|d| d[0].abs_diff(d[1]) <= 501), "overtakes");
+        assert_eq!(send(&mut seldom, 7_777_000, 1)[0].at, 7_777_000 + delays[7_777]);
+    }
+
+    #[test]
+    fn the_nominal_arrival_is_answered_for_lost_packets_too() {
+        let lossy = PathConfig { rate: 1_000_000, loss: Loss::Independent(1.0), ..PathConfig::default() };
+        let mut path = path(lossy);
+        assert_eq!(path.transmit(0, &[0; 100], &mut |_| ()), 1_024 + 5_000);
+        assert_eq!(path.transmit(0, &[0; 100], &mut |_| ()), 2_048 + 5_000);
     }
 
     #[test]
