@@ -27,6 +27,19 @@ const PACKET_THRESHOLD: u32 = 3;
 /// should not wait for so long.)
 const PROBE_MAX: u32 = 5_000_000;
 
+/// The shortest wait from an unanswered probe to the next, in microseconds, where loss is rare. Chosen: longer than a
+/// flash page erase (85 ms, nRF52832 product specification), for which a small peer stands still. That a packet and its
+/// probe were both lost is less likely there than that nobody was listening.
+const STALL: u32 = 100_000;
+
+/// From this loss on, in 1/65536, loss is not rare: one packet in a hundred.
+const LOSS_RARE: u32 = 65_536 / 100;
+
+/// A timer that comes this many microseconds late, or more than the granularity, tells of a driver that was held up: what
+/// arrived meanwhile has to be looked at before anything is concluded from silence. Chosen: two periods of a timer of
+/// 1 kHz.
+const LATE: u32 = 2_000;
+
 /// The widest the reordering window becomes, in quarters of the minimum round trip (RFC 8985, 7: up to one SRTT).
 const REORDER_MAX: u8 = 16;
 
@@ -56,6 +69,8 @@ pub(super) struct Recovery {
     pub(super) probe_count: u8,
     last_eliciting_at: Instant,
     loss_at: Option<Instant>,
+    /// A timer came late, and nothing is concluded from silence before then. Once for each timer.
+    excused_until: Option<Instant>,
     is_reordering: bool,
     reorder_quarters: u8,
     granularity: u32,
@@ -78,6 +93,7 @@ impl Recovery {
             probe_count: 0,
             last_eliciting_at: Instant::ZERO,
             loss_at: None,
+            excused_until: None,
             is_reordering: false,
             reorder_quarters: 1,
             granularity: micros_u32(config.granularity),
@@ -105,13 +121,28 @@ impl Recovery {
         if self.open_count == 0 {
             return None;
         }
-        if self.loss_at.is_some() {
-            return self.loss_at;
-        }
-        let base = self.probe_timeout(peer_ack_delay, line);
-        let backed_off = base.saturating_mul(1 << self.probe_count.min(16));
-        let limited = backed_off.min(PROBE_MAX.max(base));
-        Some(tick(self.last_eliciting_at.plus_micros(limited)))
+        let at = match self.loss_at {
+            Some(at) => at,
+            None => {
+                let wait = self.probe_wait(self.probe_timeout(peer_ack_delay, line));
+                tick(self.last_eliciting_at.plus_micros(wait))
+            }
+        };
+        Some(self.excused_until.map_or(at, |excused| at.max(excused)))
+    }
+
+    /// `base` with the backoff of the probes that went unanswered, in microseconds.
+    fn probe_wait(&self, base: u32) -> u32 {
+        let first = if self.probe_count > 0 && self.loss < LOSS_RARE { base.max(STALL / 2) } else { base };
+        let backed_off = first.saturating_mul(1 << self.probe_count.min(16));
+        backed_off.min(PROBE_MAX.max(base))
+    }
+
+    /// Whether a timer that was due at `at` comes so late that arrivals must be waiting. Excuses it, once.
+    fn is_excused(&mut self, at: Instant, now: Instant) -> bool {
+        let is_excused = self.excused_until.is_none() && now.micros_since(at) > LATE.max(self.granularity);
+        self.excused_until = is_excused.then(|| tick(now.plus_micros(self.granularity)));
+        is_excused
     }
 
     /// How long after a packet was sent it counts as lost, once a later one has arrived (RFC 9002, 6.1.2; RFC 8985, 6.2).
@@ -205,6 +236,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
         }
         if any {
             self.recovery.probe_count = 0;
+            self.recovery.excused_until = None;
             self.due.probes = 0;
         }
         self.detect_losses(now);
@@ -373,6 +405,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
         r.largest_acked = None;
         r.probe_count = 0;
         r.loss_at = None;
+        r.excused_until = None;
         self.due.probes = 0;
         self.due.floor = false;
         self.due.copies = false;
@@ -405,18 +438,14 @@ impl<S: Storage, C: Controller> Link<S, C> {
     }
 
     pub(super) fn on_recovery_timeout(&mut self, now: Instant) {
-        if self.recovery.open_count == 0 {
+        let Some(at) = self.recovery.timeout(self.peer_ack_delay(), self.line_micros()) else { return };
+        if at > now || self.recovery.is_excused(at, now) {
             return;
         }
-        if let Some(at) = self.recovery.loss_at {
-            if at <= now {
-                self.detect_losses(now);
-                self.congestion.on_ack_end(now, self.recovery.in_flight, &self.recovery.rtt);
-            }
-            return;
-        }
-        let at = self.recovery.timeout(self.peer_ack_delay(), self.line_micros());
-        if at.is_some_and(|t| t <= now) {
+        if self.recovery.loss_at.is_some() {
+            self.detect_losses(now);
+            self.congestion.on_ack_end(now, self.recovery.in_flight, &self.recovery.rtt);
+        } else {
             self.recovery.probe_count = self.recovery.probe_count.saturating_add(1);
             // The next one counts from here even if nothing can leave now.
             self.recovery.last_eliciting_at = now;
