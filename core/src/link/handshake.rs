@@ -3,9 +3,10 @@
 //! Both sides say hello, each with its own incarnation and, once it is known, the other's. Hearing one's own incarnation
 //! in a hello proves that the peer receives what is sent. A peer whose incarnation has changed has lost its memory.
 
+use super::settings::{DATAGRAM_MIN, Settings};
 use super::{Link, Phase, Receipt};
 use crate::check::crc32c;
-use crate::config::{CHANNELS_MAX, Channel, Config, Medium, Mode};
+use crate::config::{CHANNELS_MAX, Channel, Medium, Mode};
 use crate::congestion::Controller;
 use crate::event::{CloseReason, FailReason};
 use crate::listener::ECHO_MAX;
@@ -78,7 +79,7 @@ pub(super) struct Peer {
 
 impl Peer {
     /// Nobody yet: what may be sent in a first hello is bounded by what every peer can take.
-    pub(super) fn none(config: &Config) -> Self {
+    pub(super) fn none(settings: &Settings) -> Self {
         let d = Params::default();
         Peer {
             incarnation: 0,
@@ -90,7 +91,7 @@ impl Peer {
             fragments: false,
             control_number: Sequence(0),
             hello_number: Sequence(0),
-            datagram_max: config.datagram_max as u32,
+            datagram_max: settings.datagram_max,
             window: d.window,
             buffer: d.buffer,
             message_max: u32::MAX,
@@ -313,7 +314,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
     /// Whether every frame in a hello is well-formed.
     fn hello_is_sound(&self, h: &Hello<'_>) -> bool {
         h.params.modes.iter().all(|&b| mode_from(b).is_ok())
-            && h.params.datagram_max >= super::DATAGRAM_MIN
+            && h.params.datagram_max >= DATAGRAM_MIN
             && h.params.window > 0
             && h.params.channels > 0
             && Frames::new(h.frames).all(|f| f.is_ok())
@@ -394,7 +395,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
         peer.hello_number = h.number.plus(u32::MAX);
         peer.control_number = h.number;
         peer.fragments = p.fragments != 0;
-        peer.datagram_max = p.datagram_max.min(self.config.datagram_max as u32);
+        peer.datagram_max = p.datagram_max.min(self.config.datagram_max);
         peer.window = p.window;
         peer.buffer = p.buffer;
         peer.message_max = p.message_max;
@@ -421,10 +422,10 @@ impl<S: Storage, C: Controller> Link<S, C> {
     /// The incoming channel `c`, made if need be. `None` if the storage has no such channel.
     pub(super) fn in_channel(&mut self, c: u8) -> Option<&mut super::InChannel<S>> {
         let modes = self.peer.modes;
-        let channels = &self.config.channels;
+        let config = &self.config;
         let new = |i: usize| {
             let mode = mode_from((modes >> ((2 * i as u32) & 31)) as u8 & 3).unwrap_or_default();
-            super::InChannel::new(mode, channels[i % CHANNELS_MAX].settle, Sequence(0))
+            super::InChannel::new(mode, config.channel(i).settle, Sequence(0))
         };
         self.inn.ensure(c as usize, new)
     }
@@ -566,17 +567,17 @@ impl<S: Storage, C: Controller> Link<S, C> {
         let mut modes = [0u8; CHANNELS_MAX];
         let mut used = 0;
         for (c, m) in modes.iter_mut().enumerate().take(self.out.len_max()) {
-            *m = self.config.channels[c].mode as u8;
+            *m = self.config.channel(c).mode as u8;
             if *m != 0 {
                 used = c + 1;
             }
         }
         let params = Params {
-            datagram_max: self.config.datagram_max as u32,
+            datagram_max: self.config.datagram_max,
             window: self.config.receive_window,
             buffer: self.config.receive_buffer,
             message_max: self.config.message_max,
-            ack_delay: crate::time::micros_u32(self.config.ack_delay),
+            ack_delay: self.config.ack_delay,
             channels: self.inn.len_max() as u32,
             // A bare hello is short; the one that follows it says the rest.
             modes: if is_bare { &[] } else { &modes[..used] },

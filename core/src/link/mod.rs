@@ -16,6 +16,7 @@ mod receive;
 mod recovery;
 mod repetition;
 mod sent;
+mod settings;
 mod timers;
 mod transmit;
 
@@ -28,8 +29,9 @@ use outbox::{OutChannel, Outcome};
 use pacer::Pacer;
 use recovery::Recovery;
 use sent::{FRAGMENTED_MAX, SentFrame, SentPacket};
+use settings::{Limits, Settings};
 
-use crate::config::{CHANNELS_MAX, Channel, Config, Medium, Mode};
+use crate::config::{Channel, Config, Medium, Mode};
 use crate::congestion::Controller;
 use crate::error::{SendError, UnknownDelivery};
 use crate::event::{CloseReason, Delivery, DeliveryId, Event, FailReason, MessageId};
@@ -57,9 +59,6 @@ pub enum Receipt {
 /// What a message takes in the ring of payloads beside its own bytes: a header of 8, and up to 3 of padding.
 const BLOCK_OVERHEAD_MAX: usize = 12;
 
-/// The shortest `Config::datagram_max`: a first hello is padded to so many bytes.
-const DATAGRAM_MIN: u32 = 96;
-
 /// How far the link is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Phase {
@@ -80,67 +79,68 @@ struct Deadline {
 }
 
 /// One association with one peer. See the [crate's front page](crate) for how to drive it.
+///
+/// Small fields stand first, in this order: the instructions of small processors reach 32 bytes, or words in 124 bytes,
+/// from where a value begins, and need twice the space beyond.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub struct Link<S: Storage, C: Controller> {
-    config: Config,
     phase: Phase,
+    due: Due,
+    is_connected: bool,
+    is_draining: bool,
+    is_close_sent: bool,
+    close_code: u8,
+    /// The channels that were served last, when sending and when receiving.
+    last_out: u8,
+    last_in: u8,
+    connected_event: bool,
+    restarted_event: bool,
+    closed_event: Option<CloseReason>,
+    /// Packets with settlements of several channels since one asked to have them confirmed.
+    settle_rides: u8,
+    /// Pings sent since the peer last settled anything of what it has acknowledged.
+    patience: u8,
     /// The latest time that was passed in.
     now: Instant,
-    /// State of the generator of link ids.
-    random: u64,
+    recovery: Recovery,
+    peer: Peer,
+    acks: Acks<S>,
+    /// Counts associations; deliveries carry it.
+    generation: u32,
+    /// The acknowledgement delay in microseconds that suits this side, and the one that the peer was told.
+    ack_delay_asked: u32,
+    ack_delay_told: u32,
+    /// The payload lent out by `recv`, to be freed.
+    lent: Option<(u8, u32)>,
+    /// Bytes that may be sent before the peer has shown that it receives what we send.
+    budget: Option<u32>,
+    last_sent_at: Instant,
+    last_heard_at: Instant,
+    /// Since when something that asks for an acknowledgement is out and nothing was heard.
+    unheard_since: Option<Instant>,
+    /// When copies of young messages go out alone.
+    copy_at: Option<Instant>,
+    last_hello_at: Option<Instant>,
+    pacer: Pacer,
     /// Names this link's life: drawn at `new`.
     incarnation: u64,
     local_id: LinkId,
     /// Replaces `local_id` when the peer restarts.
     next_local_id: LinkId,
-    peer: Peer,
-    /// Counts associations; deliveries carry it.
-    generation: u32,
+    /// State of the generator of link ids.
+    random: u64,
+    config: Settings,
+    stats: Stats,
     reply: Option<Reply>,
-    /// Bytes that may be sent before the peer has shown that it receives what we send.
-    budget: Option<u32>,
     cookie: handshake::Cookie,
-    last_hello_at: Option<Instant>,
-
-    out: S::Channels<OutChannel<S>>,
-    inn: S::Channels<InChannel<S>>,
-    deadlines: S::Deadlines<Deadline>,
-    /// The payload lent out by `recv`, to be freed.
-    lent: Option<(u8, u32)>,
-    /// The channels that were served last, when sending and when receiving.
-    last_out: u8,
-    last_in: u8,
+    congestion: C,
 
     packets: S::Packets<SentPacket<C::Stamp>>,
     frames: S::Frames<SentFrame>,
-    recovery: Recovery,
-    pacer: Pacer,
-    congestion: C,
-    acks: Acks<S>,
-
-    due: Due,
-    /// When copies of young messages go out alone.
-    copy_at: Option<Instant>,
-    /// The acknowledgement delay in microseconds that suits this side, and the one that the peer was told.
-    ack_delay_asked: u32,
-    ack_delay_told: u32,
-    is_draining: bool,
-    is_close_sent: bool,
-    close_code: u8,
-    /// Packets with settlements of several channels since one asked to have them confirmed.
-    settle_rides: u8,
-    /// Since when something that asks for an acknowledgement is out and nothing was heard.
-    unheard_since: Option<Instant>,
-    /// Pings sent since the peer last settled anything of what it has acknowledged.
-    patience: u8,
-    last_sent_at: Instant,
-    last_heard_at: Instant,
-
-    is_connected: bool,
-    connected_event: bool,
-    restarted_event: bool,
-    closed_event: Option<CloseReason>,
-    stats: Stats,
+    deadlines: S::Deadlines<Deadline>,
+    out: S::Channels<OutChannel<S>>,
+    inn: S::Channels<InChannel<S>>,
 }
 
 /// What must go out as soon as possible.
@@ -178,14 +178,14 @@ impl<S: Storage, C: Controller> Link<S, C> {
     pub fn new(config: &Config, mut congestion: C, seed: u64) -> Self {
         let mut random = seed;
         let incarnation = next_random(&mut random).max(1);
-        let id_len = config.link_id_len;
-        let local_id = LinkId::from_value(next_random(&mut random), id_len);
-        let mut config = config.clone();
-        config.datagram_max = config.datagram_max.clamp(DATAGRAM_MIN as u16, 65_527);
-        config.message_max = config.message_max.min(Self::message_limit());
-        config.receive_window = config.receive_window.clamp(1, Self::window_limit());
-        config.receive_buffer = config.receive_buffer.min(Self::buffer_limit());
-        congestion.on_datagram_max(config.datagram_max as u32);
+        let local_id = LinkId::from_value(next_random(&mut random), config.link_id_len);
+        let limits = Limits {
+            message_max: Self::message_limit(),
+            window: Self::window_limit(),
+            buffer: Self::buffer_limit(),
+        };
+        let settings = Settings::new(config, &limits);
+        congestion.on_datagram_max(settings.datagram_max);
         let mut link = Link {
             phase: Phase::Idle,
             now: Instant::ZERO,
@@ -193,7 +193,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
             incarnation,
             local_id,
             next_local_id: local_id,
-            peer: Peer::none(&config),
+            peer: Peer::none(&settings),
             generation: 0,
             reply: None,
             budget: None,
@@ -207,10 +207,10 @@ impl<S: Storage, C: Controller> Link<S, C> {
             last_in: 0,
             packets: Default::default(),
             frames: Default::default(),
-            recovery: Recovery::new(&config),
+            recovery: Recovery::new(config),
             pacer: Pacer::new(),
             congestion,
-            acks: Acks::new(crate::time::micros_u32(config.ack_delay)),
+            acks: Acks::new(settings.ack_delay),
             due: Due::default(),
             copy_at: None,
             ack_delay_asked: 0,
@@ -228,7 +228,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
             restarted_event: false,
             closed_event: None,
             stats: Stats::default(),
-            config,
+            config: settings,
         };
         link.draw_next_id();
         link
@@ -259,7 +259,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
     #[doc(hidden)]
     pub fn start_numbers_at(&mut self, message: u32, packet: u32) {
         for c in 0..self.out.len_max() {
-            let config = self.config.channels[c];
+            let config = self.config.channel(c);
             self.out.ensure(c, |_| OutChannel::new(config, Sequence(message)));
         }
         self.recovery.start_at(Sequence(packet));
@@ -326,10 +326,10 @@ impl<S: Storage, C: Controller> Link<S, C> {
             return Err(SendError::NoSuchChannel);
         }
         let has_deadline_room = deadline.is_none() || self.has_deadline_room();
-        let configs = &self.config.channels;
+        let config = &self.config;
         let out = self
             .out
-            .ensure(c, |i| OutChannel::new(configs[i % CHANNELS_MAX], Sequence(0)))
+            .ensure(c, |i| OutChannel::new(config.channel(i), Sequence(0)))
             .ok_or(SendError::NoSuchChannel)?;
         if !has_deadline_room {
             out.on_refused();

@@ -153,7 +153,7 @@ impl Recovery {
         } else {
             rtt / 8
         };
-        rtt + window.max(super::timers::TICK as u32)
+        rtt + window.max(super::timers::TICK)
     }
 }
 

@@ -9,11 +9,11 @@ use crate::congestion::Controller;
 use crate::event::{CloseReason, FailReason};
 use crate::logging::debug;
 use crate::storage::{Ring, Slots, Storage};
-use crate::time::{Instant, micros_u32};
+use crate::time::Instant;
 
 /// The grain of all deadlines in microseconds. Chosen: half of the shortest useful round trip through a kernel, and ten
 /// times finer than most timers.
-pub(super) const TICK: u64 = 100;
+pub(super) const TICK: u32 = 100;
 
 /// How long the peer may keep a message unsettled before it is asked whether it is still there, in microseconds, at
 /// first and at most. Chosen: as a probe of an unreachable peer at most, twelve times a minute, and at first slow enough
@@ -22,8 +22,17 @@ const PATIENCE_MIN: u32 = 100_000;
 const PATIENCE_MAX: u32 = 5_000_000;
 
 /// The first multiple of [`TICK`] not before `at`.
+#[inline(never)]
 pub(super) fn tick(at: Instant) -> Instant {
-    Instant::from_micros(at.as_micros().div_ceil(TICK).saturating_mul(TICK))
+    let passed = if cfg!(target_pointer_width = "64") {
+        (at.as_micros() % TICK as u64) as u32
+    } else {
+        // The same without a 64-bit division. 2^32 is 96 more than a multiple of 100.
+        const { assert!((1u64 << 32) % TICK as u64 == 96) };
+        let (high, low) = ((at.as_micros() >> 32) as u32, at.as_micros() as u32);
+        (high % TICK * 96 + low % TICK) % TICK
+    };
+    if passed == 0 { at } else { at.plus_micros(TICK - passed) }
 }
 
 impl<S: Storage, C: Controller> Link<S, C> {
@@ -80,7 +89,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
         if !self.is_connected || self.recovery.open_count > 0 || self.due.ping {
             return None;
         }
-        Some(tick(self.last_sent_at.plus_micros(micros_u32(period).max(1000))))
+        Some(tick(self.last_sent_at.plus_micros(period)))
     }
 
     /// When to ask a peer that holds messages unsettled whether it is still there: if it has restarted, it does not know
@@ -97,7 +106,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
 
     fn give_up_at(&self) -> Option<Instant> {
         let limit = self.config.give_up?;
-        Some(tick(self.unheard_since?.plus_micros(micros_u32(limit))))
+        Some(tick(self.unheard_since?.plus_micros(limit)))
     }
 
     // ---- deadlines of messages
