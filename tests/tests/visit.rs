@@ -5,7 +5,7 @@ use ackline::Config;
 use ackline_tests::endpoint::{MILLISECOND, Micros, SECOND};
 use ackline_tests::net::PathConfig;
 use ackline_tests::scenario::{HeapWorld, kept, pair};
-use ackline_tests::world::{Action, Traffic};
+use ackline_tests::world::{Action, Reader, Take, Traffic};
 
 const DEVICE: usize = 0;
 const ONE_WAY: Micros = 50 * MILLISECOND;
@@ -43,6 +43,18 @@ fn sleep(world: &mut HeapWorld, wake_at: Micros, keeps_memory: bool) {
 fn visit_on_a_fresh_association_costs_a_round_trip_and_two_datagrams() {
     let mut world = world();
     assert_eq!(visit(&mut world, 0), 2 * ONE_WAY);
+    sleep(&mut world, HOUR, false);
+    assert_eq!(world.emissions().len(), 2);
+}
+
+/// As any gateway with threads or tasks: the link can transmit before the application gets its turn.
+#[test]
+fn visit_to_a_gateway_whose_application_takes_its_time_costs_two_datagrams() {
+    let mut world = world();
+    let take = Take::Slowly { period: 700, count: 10 };
+    world.at(0, Action::SetReader { node: 1 - DEVICE, reader: Reader { take, ..Reader::default() } });
+    let awake = visit(&mut world, 0);
+    assert!(awake > 2 * ONE_WAY && awake <= 2 * ONE_WAY + ACK_DELAY, "awake for {awake} µs");
     sleep(&mut world, HOUR, false);
     assert_eq!(world.emissions().len(), 2);
 }

@@ -164,7 +164,8 @@ impl<S: Storage, C: Controller> Link<S, C> {
             self.due.settled = true;
         }
         let d = &self.due;
-        let wanted = d.hello || d.ping || d.credit || d.close || d.settled;
+        let hello = d.hello && !self.is_answer_early(now);
+        let wanted = hello || d.ping || d.credit || d.close || d.settled;
         let ack = self.acks.is_due(now);
         let copy = self.due.copies && is_open && can_number;
         if is_open && !has_data {
@@ -246,6 +247,14 @@ impl<S: Storage, C: Controller> Link<S, C> {
             self.note_packet(now, &draft, len as u32);
         }
         Some(len)
+    }
+
+    /// Whether the answer to a hello that brought messages should wait, as an acknowledgement may, for the application to
+    /// take them: their settlement then rides with it, and a short visit costs two datagrams.
+    fn is_answer_early(&self, now: Instant) -> bool {
+        self.peer.incarnation != 0
+            && self.acks.timeout().is_some_and(|t| t > now)
+            && self.inn.as_slice().iter().any(|c| c.is_ready())
     }
 
     /// Nobody has answered the first hello. Perhaps it was too long for the peer: what follows carries no messages.
