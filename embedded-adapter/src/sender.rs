@@ -6,11 +6,11 @@ use core::task::Poll;
 
 use ackline::congestion::Controller;
 use ackline::storage::Storage;
-use ackline::{Channel, FailReason, Instant, Link, MessageId, SendError};
+use ackline::{Channel, Event, FailReason, Instant, Link, MessageId, SendError};
 use embassy_sync::blocking_mutex::raw::RawMutex;
 
 use crate::now;
-use crate::state::{Outcome, Shared, State};
+use crate::state::{Shared, State};
 
 /// Sends messages. Copy it to every task that sends.
 pub struct Sender<'a, M: RawMutex, S: Storage, C: Controller> {
@@ -90,8 +90,8 @@ impl<M: RawMutex, S: Storage, C: Controller> Sender<'_, M, S, C> {
     }
 
     /// Sends a message and waits until the peer's application has accepted it. Its outcome is not reported to
-    /// [`Events`](crate::Events). Dropped while it waits, it takes nothing back: the message goes on its way, and the
-    /// outcome to `Events`.
+    /// [`Events`](crate::Events). Dropped before it has queued the message, it has sent nothing; dropped while it waits for
+    /// the outcome, it takes nothing back: the message goes on its way, and the outcome to `Events`.
     ///
     /// # Errors
     ///
@@ -172,10 +172,10 @@ struct Place<'a, M: RawMutex, S: Storage, C: Controller> {
 
 impl<M: RawMutex, S: Storage, C: Controller> Place<'_, M, S, C> {
     fn poll_outcome(&self, cx: &mut core::task::Context<'_>) -> Poll<Result<(), NotSettled>> {
-        self.with(|shared, place| match shared.outcome_in(place) {
-            Some(Outcome::Settled) => Poll::Ready(Ok(())),
-            Some(Outcome::Expired) => Poll::Ready(Err(NotSettled::Expired)),
-            Some(Outcome::Failed(reason)) => Poll::Ready(Err(NotSettled::Failed(reason))),
+        self.with(|shared, place| match shared.take_outcome(place) {
+            Some(Event::Expired(_)) => Poll::Ready(Err(NotSettled::Expired)),
+            Some(Event::Failed(_, reason)) => Poll::Ready(Err(NotSettled::Failed(reason))),
+            Some(_) => Poll::Ready(Ok(())),
             None => {
                 shared.wait_with_senders(cx.waker());
                 Poll::Pending

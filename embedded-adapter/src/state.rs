@@ -5,7 +5,7 @@ use core::task::{Context, Waker};
 
 use ackline::congestion::Controller;
 use ackline::storage::Storage;
-use ackline::{Config, Event, FailReason, Link, MessageId, SendError};
+use ackline::{Config, Event, Link, MessageId, SendError};
 use embassy_sync::blocking_mutex::{Mutex, raw::RawMutex};
 use embassy_sync::waitqueue::{MultiWakerRegistration, WakerRegistration};
 
@@ -46,15 +46,11 @@ pub(crate) struct Shared<S: Storage, C: Controller> {
 enum Waiting {
     Free,
     For(MessageId),
-    Done(Outcome),
-}
-
-/// What became of a message.
-#[derive(Clone, Copy)]
-pub(crate) enum Outcome {
-    Settled,
-    Expired,
-    Failed(FailReason),
+    Done(Event),
+    /// Its waiter has the outcome, and is about to leave.
+    Told,
+    /// The outcome came, and its waiter was dropped before it looked: it goes to [`Events`].
+    Left(Event),
 }
 
 impl<M: RawMutex, S: Storage, C: Controller> State<M, S, C> {
@@ -111,11 +107,11 @@ impl<S: Storage, C: Controller> Shared<S, C> {
     /// Passes on what happened, until an event must wait for [`Events`] to take it.
     pub(crate) fn pass_events(&mut self) {
         while self.next_event.is_none() {
-            let Some(event) = self.link().poll_event() else { return };
-            if let Some((id, outcome)) = outcome_of(&event) {
+            let Some(event) = self.take_left().or_else(|| self.link().poll_event()) else { return };
+            if let Some(id) = decided(&event) {
                 // An outcome makes room in the outbox, whoever asked for it.
                 self.senders.wake();
-                if self.is_awaited(id, outcome) {
+                if self.is_awaited(id, event) {
                     continue;
                 }
             }
@@ -132,7 +128,18 @@ impl<S: Storage, C: Controller> Shared<S, C> {
         }
     }
 
-    fn is_awaited(&mut self, id: MessageId, outcome: Outcome) -> bool {
+    /// An outcome that nobody waits for any more. Its place is free now.
+    fn take_left(&mut self) -> Option<Event> {
+        self.waiting.iter_mut().find_map(|place| match *place {
+            Waiting::Left(event) => {
+                *place = Waiting::Free;
+                Some(event)
+            }
+            _ => None,
+        })
+    }
+
+    fn is_awaited(&mut self, id: MessageId, outcome: Event) -> bool {
         let place = self.waiting.iter_mut().find(|place| matches!(place, Waiting::For(i) if *i == id));
         match place {
             Some(place) => {
@@ -152,16 +159,20 @@ impl<S: Storage, C: Controller> Shared<S, C> {
         self.waiting[place] = Waiting::For(id);
     }
 
-    /// The outcome that came to `place`.
-    pub(crate) fn outcome_in(&self, place: usize) -> Option<Outcome> {
-        match self.waiting[place] {
-            Waiting::Done(outcome) => Some(outcome),
-            _ => None,
-        }
+    /// Takes the outcome that came to `place`.
+    pub(crate) fn take_outcome(&mut self, place: usize) -> Option<Event> {
+        let Waiting::Done(outcome) = self.waiting[place] else { return None };
+        self.waiting[place] = Waiting::Told;
+        Some(outcome)
     }
 
+    /// Nobody waits in `place` any more. What had come there was not looked at.
     pub(crate) fn leave(&mut self, place: usize) {
-        self.waiting[place] = Waiting::Free;
+        self.waiting[place] = match self.waiting[place] {
+            Waiting::Done(outcome) => Waiting::Left(outcome),
+            _ => Waiting::Free,
+        };
+        self.pass_events();
         self.senders.wake();
     }
 
@@ -191,11 +202,10 @@ impl<S: Storage, C: Controller> Shared<S, C> {
     }
 }
 
-fn outcome_of(event: &Event) -> Option<(MessageId, Outcome)> {
+/// The message whose outcome `event` is.
+fn decided(event: &Event) -> Option<MessageId> {
     match *event {
-        Event::Settled(id) => Some((id, Outcome::Settled)),
-        Event::Expired(id) => Some((id, Outcome::Expired)),
-        Event::Failed(id, reason) => Some((id, Outcome::Failed(reason))),
+        Event::Settled(id) | Event::Expired(id) | Event::Failed(id, _) => Some(id),
         _ => None,
     }
 }

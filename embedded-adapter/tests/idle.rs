@@ -3,7 +3,7 @@
 mod common;
 
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
@@ -11,14 +11,38 @@ use std::task::{Context, Poll, Waker};
 use ackline::congestion::FixedRate;
 use ackline::framing::FrameCheck;
 use ackline::storage::Inline;
-use ackline::{Channel, Config};
-use ackline_embedded::State;
+use ackline::{Channel, Config, Event};
 use ackline_embedded::serial::Runner;
+use ackline_embedded::{State, embassy_net_09};
+use common::cable::{Memory, address, cable, socket};
 use common::{Counter, Wire, clock};
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_time::{Duration, MockDriver};
 
 type Node = State<NoopRawMutex, Inline<1, 4, 512, 8>, FixedRate>;
+type Woken<'a> = (Pin<Box<dyn Future<Output = ()> + 'a>>, Arc<Counter>);
+
+fn task<'a>(future: impl Future<Output = ()> + 'a) -> Woken<'a> {
+    (Box::pin(future), Arc::default())
+}
+
+/// Polls `tasks` whenever they were woken, for two virtual seconds; then lets an hour pass. Answers how often they were
+/// woken in that hour.
+fn wakes_in_an_hour(tasks: &mut [Woken<'_>]) -> u32 {
+    for step in 0..20_000 {
+        for (future, wakes) in tasks.iter_mut() {
+            if step == 0 || wakes.0.swap(0, Ordering::Relaxed) > 0 {
+                let waker = Waker::from(wakes.clone());
+                assert!(future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            }
+        }
+        MockDriver::get().advance(Duration::from_micros(100));
+    }
+    for _ in 0..3600 {
+        MockDriver::get().advance(Duration::from_secs(1));
+    }
+    tasks.iter().map(|(_, wakes)| wakes.0.load(Ordering::Relaxed)).sum()
+}
 
 fn config() -> Config {
     let mut config = Config::serial(0);
@@ -28,39 +52,62 @@ fn config() -> Config {
 }
 
 #[test]
-fn idle_link_wakes_its_runner_zero_times_in_an_hour() {
+fn idle_link_on_a_serial_line_wakes_nobody_in_an_hour() {
     let _turn = clock();
     let (mut left, mut right) = (Node::new(), Node::new());
     let rate = FixedRate::new(100_000);
-    let (left_port, sender, _left_receiver, left_events) = left.open(&config(), rate, 1);
-    let (right_port, _right_sender, mut receiver, right_events) = right.open(&config(), rate, 2);
-    drop((left_events, right_events));
+    let (left_port, sender, _left_receiver, mut left_events) = left.open(&config(), rate, 1);
+    let (right_port, far_sender, mut receiver, mut right_events) = right.open(&config(), rate, 2);
     let (there, back) = (Wire::default(), Wire::default());
     let mut left_runner =
         Runner::<_, _, _, _, _, 192>::new(left_port, back.clone(), there.clone(), FrameCheck::Crc32);
     let mut right_runner =
         Runner::<_, _, _, _, _, 192>::new(right_port, there.clone(), back.clone(), FrameCheck::Crc32);
-    let (mut left_run, mut right_run) = (pin!(left_runner.run()), pin!(right_runner.run()));
     sender.connect();
     sender.try_send(Channel(0), b"hello").unwrap();
-    let wakes = [Arc::new(Counter::default()), Arc::new(Counter::default())];
-    let wakers = [Waker::from(wakes[0].clone()), Waker::from(wakes[1].clone())];
-    let mut received = false;
-    for _ in 0..20_000 {
-        assert!(left_run.as_mut().poll(&mut Context::from_waker(&wakers[0])).is_pending());
-        assert!(right_run.as_mut().poll(&mut Context::from_waker(&wakers[1])).is_pending());
-        let mut cx = Context::from_waker(Waker::noop());
-        received |= matches!(pin!(receiver.recv_with(|_| ())).poll(&mut cx), Poll::Ready(Ok(())));
-        MockDriver::get().advance(Duration::from_micros(100));
-    }
-    assert!(received);
-    assert_eq!(sender.stats().messages_settled, 1);
-    let before = wakes.each_ref().map(|wakes| wakes.0.load(Ordering::Relaxed));
-    for _ in 0..3600 {
-        MockDriver::get().advance(Duration::from_secs(1));
-    }
-    let after = wakes.each_ref().map(|wakes| wakes.0.load(Ordering::Relaxed));
-    assert_eq!(before, after);
+    let mut tasks = [
+        task(async { left_runner.run().await.unwrap() }),
+        task(async { right_runner.run().await.unwrap() }),
+        task(async { while receiver.recv_with(|_| ()).await.is_ok() {} }),
+        task(async { while left_events.next().await != Event::PeerRestarted {} }),
+        task(async { while right_events.next().await != Event::PeerRestarted {} }),
+    ];
+    assert_eq!(wakes_in_an_hour(&mut tasks), 0);
+    assert_eq!((sender.stats().messages_settled, far_sender.stats().messages_received), (1, 1));
+}
+
+#[test]
+fn idle_link_on_embassy_net_wakes_nobody_in_an_hour() {
+    let _turn = clock();
+    let mut config = Config::udp();
+    config.datagram_max = 192;
+    config.message_max = 64;
+    let (mut memory, mut far_memory) = (Memory::new(), Memory::new());
+    let (mut left, mut right) = (Node::new(), Node::new());
+    let rate = FixedRate::new(100_000);
+    let (left_port, sender, _left_receiver, mut left_events) = left.open(&config, rate, 1);
+    let (right_port, far_sender, mut receiver, mut right_events) = right.open(&config, rate, 2);
+    let (end, far_end) = cable();
+    let (sent, far_sent) = (end.sent.clone(), far_end.sent.clone());
+    let (mut network, near) = socket(&mut memory, end, 1);
+    let (mut far_network, far) = socket(&mut far_memory, far_end, 2);
+    let mut left_runner = embassy_net_09::Runner::<_, _, _, 192>::new(left_port, near, Some(address(2)));
+    let mut right_runner = embassy_net_09::Runner::<_, _, _, 192>::new(right_port, far, None);
+    sender.connect();
+    sender.try_send(Channel(0), b"hello").unwrap();
+    let mut tasks = [
+        task(async { network.run().await }),
+        task(async { far_network.run().await }),
+        task(async { left_runner.run().await.unwrap() }),
+        task(async { right_runner.run().await.unwrap() }),
+        task(async { while receiver.recv_with(|_| ()).await.is_ok() {} }),
+        task(async { while left_events.next().await != Event::PeerRestarted {} }),
+        task(async { while right_events.next().await != Event::PeerRestarted {} }),
+    ];
+    assert_eq!(wakes_in_an_hour(&mut tasks), 0);
+    assert_eq!((sender.stats().messages_settled, far_sender.stats().messages_received), (1, 1));
+    // Hello with the message, hello with the settlement, and the confirmation of that.
+    assert_eq!((sent.get(), far_sent.get()), (2, 1));
 }
 
 #[test]

@@ -1,6 +1,10 @@
 //! An executor in virtual time, which drops futures whenever it likes, and lines made of memory.
 #![allow(dead_code)]
 
+#[cfg(feature = "embassy-net-09")]
+pub mod cable;
+pub mod exchange;
+
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -48,48 +52,93 @@ impl Wake for Counter {
     }
 }
 
-/// Makes a future again whenever it was dropped, and drops it at random: at every await, sooner or later.
-pub struct Restarting<'a> {
-    make: Box<dyn FnMut() -> Pin<Box<dyn Future<Output = ()> + 'a>> + 'a>,
-    running: Option<Pin<Box<dyn Future<Output = ()> + 'a>>>,
-    pub dropped: u32,
+/// When a future is dropped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Drops {
+    Never,
+    /// So many times in 256, at any turn of its task.
+    Chance(u64),
+    /// Once: when it has been pending after so many polls before, and after this one.
+    After(u32),
+    /// Once: the same, but when it is woken after that, before it is polled. What it waited for has come.
+    Woken(u32),
+}
+
+type Future_<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
+
+/// A task: a future that is polled when it was woken, dropped as asked, and made again then.
+pub struct Task<'a> {
+    name: &'static str,
+    make: Box<dyn FnMut() -> Future_<'a> + 'a>,
+    running: Option<Future_<'a>>,
+    woken: Arc<Counter>,
+    drops: Drops,
+    /// Polls after which it was pending.
+    pub pending_count: u32,
+    pub dropped_count: u32,
     pub is_done: bool,
 }
 
-impl<'a> Restarting<'a> {
+impl<'a> Task<'a> {
     /// `make` must give a future that goes on where the one before it was dropped.
-    pub fn new<F: Future<Output = ()> + 'a>(mut make: impl FnMut() -> F + 'a) -> Self {
-        Restarting { make: Box::new(move || Box::pin(make())), running: None, dropped: 0, is_done: false }
+    pub fn new<F: Future<Output = ()> + 'a>(name: &'static str, mut make: impl FnMut() -> F + 'a) -> Self {
+        Task {
+            name,
+            make: Box::new(move || Box::pin(make())),
+            running: None,
+            woken: Arc::default(),
+            drops: Drops::Never,
+            pending_count: 0,
+            dropped_count: 0,
+            is_done: false,
+        }
     }
 
-    /// Polls once. `chance` in 256 that the future is dropped afterwards if it is pending.
-    pub fn poll(&mut self, random: &mut Random, chance: u64) {
-        if self.is_done {
+    /// Dropped like this.
+    pub fn dropping(self, drops: Drops) -> Self {
+        Task { drops, ..self }
+    }
+
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Polls once if it is new or was woken.
+    pub fn poll(&mut self, random: &mut Random) {
+        let was_woken = self.woken.0.swap(0, Ordering::Relaxed) > 0;
+        let is_dropped = match self.drops {
+            Drops::Chance(chance) => random.below(256) < chance,
+            Drops::Woken(n) => was_woken && self.pending_count == n + 1 && self.dropped_count == 0,
+            Drops::Never | Drops::After(_) => false,
+        };
+        if is_dropped && self.running.take().is_some() {
+            self.dropped_count += 1;
+        }
+        if self.is_done || self.running.is_some() && !was_woken {
             return;
         }
         let mut running = self.running.take().unwrap_or_else(|| (self.make)());
-        let mut cx = Context::from_waker(Waker::noop());
-        match running.as_mut().poll(&mut cx) {
-            Poll::Ready(()) => self.is_done = true,
-            Poll::Pending if random.below(256) < chance => self.dropped += 1,
-            Poll::Pending => self.running = Some(running),
+        let waker = Waker::from(self.woken.clone());
+        if running.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
+            self.is_done = true;
+            return;
         }
+        match self.drops == Drops::After(self.pending_count) {
+            true => self.dropped_count += 1,
+            false => self.running = Some(running),
+        }
+        self.pending_count += 1;
     }
 }
 
-/// Polls all of `tasks` in random order, a virtual 100 µs apart, until `is_done`, or 4,000,000 times.
-pub fn run(
-    tasks: &mut [Restarting<'_>],
-    random: &mut Random,
-    chance: u64,
-    is_done: impl Fn() -> bool,
-) -> bool {
-    for _ in 0..4_000_000 {
+/// Gives `tasks` their turns in random order, a virtual 100 µs a round, until `is_done`, or 2,000,000 times.
+pub fn run(tasks: &mut [Task<'_>], random: &mut Random, is_done: impl Fn() -> bool) -> bool {
+    for _ in 0..2_000_000 {
         if is_done() {
             return true;
         }
         let at = random.below(tasks.len() as u64) as usize;
-        tasks[at].poll(random, chance);
+        tasks[at].poll(random);
         MockDriver::get().advance(Duration::from_micros(100 / tasks.len() as u64));
     }
     false
@@ -112,7 +161,8 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
 #[derive(Clone, Default)]
 pub struct Wire {
     fifo: Rc<RefCell<VecDeque<u8>>>,
-    waker: Rc<RefCell<Option<Waker>>>,
+    reader: Rc<RefCell<Option<Waker>>>,
+    writer: Rc<RefCell<Option<Waker>>>,
     /// Bytes that ever entered.
     pub entered: Rc<Cell<u64>>,
     pub left: Rc<Cell<u64>>,
@@ -121,11 +171,9 @@ pub struct Wire {
 /// Bytes that a wire holds. Small, so that writers wait in the middle of frames.
 const FIFO_LEN: usize = 7;
 
-impl Wire {
-    fn notify(&self) {
-        if let Some(waker) = self.waker.borrow_mut().take() {
-            waker.wake();
-        }
+fn notify(waiting: &RefCell<Option<Waker>>) {
+    if let Some(waker) = waiting.borrow_mut().take() {
+        waker.wake();
     }
 }
 
@@ -139,7 +187,7 @@ impl Read for Wire {
         poll_fn(|cx| {
             let mut fifo = self.fifo.borrow_mut();
             if fifo.is_empty() {
-                *self.waker.borrow_mut() = Some(cx.waker().clone());
+                *self.reader.borrow_mut() = Some(cx.waker().clone());
                 return Poll::Pending;
             }
             let len = fifo.len().min(buffer.len());
@@ -148,7 +196,7 @@ impl Read for Wire {
             }
             self.left.set(self.left.get() + len as u64);
             drop(fifo);
-            self.notify();
+            notify(&self.writer);
             Poll::Ready(Ok(len))
         })
         .await
@@ -161,13 +209,13 @@ impl Write for Wire {
             let mut fifo = self.fifo.borrow_mut();
             let len = bytes.len().min(FIFO_LEN - fifo.len());
             if len == 0 {
-                *self.waker.borrow_mut() = Some(cx.waker().clone());
+                *self.writer.borrow_mut() = Some(cx.waker().clone());
                 return Poll::Pending;
             }
             fifo.extend(&bytes[..len]);
             self.entered.set(self.entered.get() + len as u64);
             drop(fifo);
-            self.notify();
+            notify(&self.reader);
             Poll::Ready(Ok(len))
         })
         .await
@@ -178,7 +226,7 @@ impl Write for Wire {
         poll_fn(|cx| match self.fifo.borrow().is_empty() {
             true => Poll::Ready(Ok(())),
             false => {
-                *self.waker.borrow_mut() = Some(cx.waker().clone());
+                *self.writer.borrow_mut() = Some(cx.waker().clone());
                 Poll::Pending
             }
         })
