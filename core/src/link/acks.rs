@@ -66,12 +66,13 @@ impl<S: Storage> Acks<S> {
         self.delay = delay.min(100_000);
     }
 
-    /// Packet `n` arrived and was stored. `duplicates`: it brought nothing new, so the peer lacks our acknowledgement.
-    pub(super) fn on_packet(&mut self, now: Instant, n: Sequence, is_eliciting: bool, duplicates: bool) {
+    /// Packet `n` arrived and was stored. Its number takes `number_len` bytes in acknowledgements.
+    pub(super) fn on_packet(&mut self, now: Instant, n: Sequence, number_len: u8, is_eliciting: bool) {
         let previous = self.largest();
         let in_order = previous.is_none_or(|l| n == l.plus(1));
         if previous.is_none_or(|l| l.precedes(n)) {
             self.largest_at = now;
+            self.number_len = number_len;
         }
         self.insert(n);
         self.any = true;
@@ -79,7 +80,7 @@ impl<S: Storage> Acks<S> {
             return;
         }
         self.waiting += 1;
-        if !in_order || duplicates || self.waiting >= self.every {
+        if !in_order || self.waiting >= self.every {
             self.at = Some(now);
         } else if self.at.is_none() {
             self.at = Some(super::timers::tick(now.plus_micros(self.delay)));

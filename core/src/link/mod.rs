@@ -28,6 +28,7 @@ use inbox::InChannel;
 use outbox::{OutChannel, Outcome};
 use pacer::Pacer;
 use recovery::Recovery;
+use repetition::Repetition;
 use sent::{FRAGMENTED_MAX, SentFrame, SentPacket};
 use settings::{Limits, Settings};
 
@@ -119,8 +120,7 @@ pub struct Link<S: Storage, C: Controller> {
     last_heard_at: Instant,
     /// Since when something that asks for an acknowledgement is out and nothing was heard.
     unheard_since: Option<Instant>,
-    /// When copies of young messages go out alone.
-    copy_at: Option<Instant>,
+    repetition: Repetition,
     last_hello_at: Option<Instant>,
     pacer: Pacer,
     /// Names this link's life: drawn at `new`.
@@ -212,7 +212,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
             congestion,
             acks: Acks::new(settings.ack_delay),
             due: Due::default(),
-            copy_at: None,
+            repetition: Repetition::new(),
             ack_delay_asked: 0,
             ack_delay_told: 0,
             is_draining: false,

@@ -28,6 +28,9 @@ pub(super) const FRAGMENT_FROM: u32 = 64;
 /// How many messages are looked at to find one that may ride again.
 const COPY_SCAN_MAX: u32 = 32;
 
+/// A bit of the count of copies: the message was repeated because it was overdue.
+const WAS_OVERDUE: u8 = 0x40;
+
 /// Where a message stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 enum Stage {
@@ -563,24 +566,34 @@ impl<S: Storage> OutChannel<S> {
         })
     }
 
-    /// The oldest message from `from` on that was sent in an earlier packet and may ride once more: fewer than
-    /// `copies_max` copies of it were sent (than one, if it is longer than `short` bytes).
-    pub(super) fn next_copy(&mut self, from: Sequence, copies_max: u8, short: u32) -> Option<Offer> {
+    /// The oldest message from `from` on, and before `to`, that was sent in an earlier packet and may ride once more: at most `count` copies
+    /// of it were sent, and fewer than `copies_max` (than one, if it is longer than `short` bytes).
+    pub(super) fn next_copy(
+        &mut self,
+        from: Sequence,
+        to: Option<Sequence>,
+        count: u8,
+        copies_max: u8,
+        short: u32,
+    ) -> Option<Offer> {
         if self.repeat_from.precedes(self.cum) {
             self.repeat_from = self.cum;
         }
         let mut n = if self.repeat_from.precedes(from) { from } else { self.repeat_from };
+        let to = to.unwrap_or(self.repeat_to);
         for _ in 0..COPY_SCAN_MAX {
-            if !n.precedes(self.repeat_to) {
+            if !n.precedes(to) {
                 break;
             }
-            if self.at(n).is_some_and(|m| m.copies < if m.len > short { 1 } else { copies_max })
-                && let Some(offer) = self.copy_offer(n)
-            {
-                return Some(offer);
+            let copies = self
+                .at(n)
+                .map_or(u8::MAX, |m| m.copies | if m.len > short && m.copies > 0 { 0x80 } else { 0 });
+            let offer = if copies < copies_max { self.copy_offer(n) } else { None };
+            if copies <= count && offer.is_some() {
+                return offer;
             }
             // It has arrived, was lost (and is sent again anyway) or had its copies.
-            if n == self.repeat_from {
+            if n == self.repeat_from && offer.is_none() {
                 self.repeat_from = n.plus(1);
             }
             n = n.plus(1);
@@ -596,11 +609,24 @@ impl<S: Storage> OutChannel<S> {
         any_new
     }
 
+    /// Message `n` is in a packet again, as it was overdue.
+    pub(super) fn on_overdue_sent(&mut self, n: Sequence) {
+        self.on_copy_sent(n);
+        if let Some(m) = self.at_mut(n) {
+            m.copies |= WAS_OVERDUE;
+        }
+    }
+
+    pub(super) fn was_overdue(&self, n: Sequence) -> bool {
+        self.at(n).is_some_and(|m| m.copies & WAS_OVERDUE != 0)
+    }
+
     /// A copy of `n` is in a packet.
     pub(super) fn on_copy_sent(&mut self, n: Sequence) {
         if let Some(m) = self.at_mut(n) {
             m.live = m.live.saturating_add(1);
-            m.copies = m.copies.saturating_add(1);
+            m.copies =
+                m.copies & WAS_OVERDUE | (m.copies & !WAS_OVERDUE).saturating_add(1).min(WAS_OVERDUE - 1);
         }
     }
 

@@ -111,7 +111,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
             if let Some(n) = number
                 && self.is_connected
             {
-                self.acks.on_packet(now, n, true, false);
+                self.acks.on_packet(now, n, number_len, true);
                 self.due.close |=
                     !Frames::new(short.frames).any(|f| f == Ok(Frame::Close { code: CLOSE_ANSWER }));
             }
@@ -205,8 +205,8 @@ impl<S: Storage, C: Controller> Link<S, C> {
                 self.stats.dropped_no_room = self.stats.dropped_no_room.wrapping_add(1);
             } else {
                 // Hellos carry whole numbers; to acknowledge them takes no more bytes than other packets have.
-                self.acks.number_len = if number_len == 4 { 2 } else { number_len };
-                self.acks.on_packet(now, n, body.is_eliciting, body.has_duplicate);
+                let number_len = if number_len == 4 { 2 } else { number_len };
+                self.acks.on_packet(now, n, number_len, body.is_eliciting);
             }
             if let Some(floor) = body.floor {
                 self.acks.on_floor(floor);
@@ -297,7 +297,6 @@ impl<S: Storage, C: Controller> Link<S, C> {
             Stored::New => {}
             Stored::NoRoom => body.no_room = true,
             Stored::Duplicate => {
-                body.has_duplicate = true;
                 // The peer may have missed our word on it: it rides with the next acknowledgement.
                 if c.mode() != Mode::BestEffort {
                     c.is_unconfirmed = true;
@@ -337,7 +336,6 @@ struct Body {
     floor: Option<Sequence>,
     skipped: u32,
     is_eliciting: bool,
-    has_duplicate: bool,
     no_room: bool,
     close: Option<u8>,
 }

@@ -146,7 +146,7 @@ impl Recovery {
     }
 
     /// How long after a packet was sent it counts as lost, once a later one has arrived (RFC 9002, 6.1.2; RFC 8985, 6.2).
-    fn loss_delay(&self) -> u32 {
+    pub(super) fn loss_delay(&self) -> u32 {
         let rtt = self.rtt.smoothed().max(self.rtt.latest());
         let window = if self.is_reordering {
             (self.rtt.min() / 4 * self.reorder_quarters as u32).min(self.rtt.smoothed()).max(rtt / 8)
@@ -409,7 +409,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
         self.due.probes = 0;
         self.due.floor = false;
         self.due.copies = false;
-        self.copy_at = None;
+        self.repetition.copy_at = None;
         self.unheard_since = None;
     }
 

@@ -48,6 +48,8 @@ pub(super) struct Draft {
     previous: Option<(u8, Sequence, bool)>,
     /// It carries copies of messages that may be repeated once more.
     pub(super) has_copies: bool,
+    /// Copies that were due did not fit.
+    pub(super) is_behind: bool,
     /// No message fits any more.
     pub(super) is_full: bool,
 }
@@ -198,6 +200,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
             last_message: None,
             previous: None,
             has_copies: false,
+            is_behind: false,
             is_full: false,
         };
         self.write_head(now, &mut w, in_hello, numbered, &mut draft)?;
@@ -214,7 +217,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
             }
             if copy || data {
                 self.due.copies = false;
-                self.write_copies(&mut w, &mut draft);
+                self.write_copies(now, &mut w, &mut draft);
             }
             is_needed |= draft.frame_count > 0;
         }
@@ -295,8 +298,11 @@ impl<S: Storage, C: Controller> Link<S, C> {
         for out in self.out.as_mut_slice() {
             any_new |= out.on_packet_complete();
         }
-        if any_new || draft.has_copies {
-            self.expect_copies(now);
+        if any_new && eliciting {
+            self.on_new_messages(now);
+        }
+        if self.config.repetition && (any_new || draft.has_copies || draft.is_behind) {
+            self.expect_copies(now, draft.is_behind);
         }
     }
 
@@ -414,9 +420,10 @@ impl<S: Storage, C: Controller> Link<S, C> {
             self.ack_delay_told = self.ack_delay_asked;
             draft.control |= control::ACK_RATE;
         }
-        if self.due.floor && w.floor(self.recovery.base, self.number_len()) {
+        let floor = self.recovery.base;
+        if self.due.floor && w.floor(floor, self.message_len(self.recovery.next.since(floor))) {
             self.due.floor = false;
-            draft.binding.add(self.recovery.base);
+            draft.binding.add(floor);
         }
         if self.due.ping && w.ping() {
             self.due.ping = false;
@@ -427,12 +434,12 @@ impl<S: Storage, C: Controller> Link<S, C> {
 
     /// Bytes of a packet number (protocol.md, 3.2): the receiver restores it from what it has received, so twice what is
     /// not acknowledged must be told apart (RFC 9000, A.2), with room for what is sent before an acknowledgement of this
-    /// packet comes.
+    /// packet comes. Where that may be much, one byte needs a check to notice an acknowledgement that comes too late.
     fn number_len(&self) -> u8 {
         let from = self.recovery.largest_acked.unwrap_or(self.recovery.start);
         match self.recovery.next.since(from) {
             _ if self.is_unbound() => 4,
-            0..=31 if self.packets.len_max() <= 32 => 1,
+            0..=31 if self.packets.len_max() <= 32 || self.has_check() => 1,
             0..=4095 => 2,
             4096..=0x7_ffff => 3,
             _ => 4,
@@ -630,7 +637,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
         }
     }
 
-    fn oldest_open(&self) -> Option<Sequence> {
+    pub(super) fn oldest_open(&self) -> Option<Sequence> {
         let mut n = self.recovery.first_open;
         while n != self.recovery.next {
             if self.packet(n)?.fate == Fate::Open {
@@ -639,6 +646,11 @@ impl<S: Storage, C: Controller> Link<S, C> {
             n = n.plus(1);
         }
         None
+    }
+
+    /// Frame `i` of packet `p`.
+    pub(super) fn frame(&self, p: &SentPacket<C::Stamp>, i: u32) -> Option<&SentFrame> {
+        self.frames.at(p.first_frame.wrapping_add(i).wrapping_sub(self.recovery.frames_base) as usize)
     }
 
     /// What the oldest packets in flight carry, without declaring them lost.
