@@ -153,7 +153,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
         }
         if self.overdue_timeout().is_some_and(|t| t <= now) {
             self.repetition.overdue_at =
-                now.plus_micros((self.recovery.rtt.smoothed() / OVERDUE_PARTS).max(TICK as u32));
+                now.plus_micros((self.recovery.rtt.smoothed() / OVERDUE_PARTS).max(TICK));
             for c in 0..self.out.as_slice().len() {
                 self.write_overdue(now, w, draft, c);
             }
