@@ -285,6 +285,10 @@ impl<S: Storage> OutChannel<S> {
             if self.cum.precedes(self.front) {
                 self.cum = self.front;
             }
+            // What was superseded by a restart was not passed over by an offer yet.
+            if self.next_send.precedes(self.front) {
+                self.next_send = self.front;
+            }
         }
     }
 
