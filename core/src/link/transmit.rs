@@ -140,11 +140,11 @@ impl<S: Storage, C: Controller> Link<S, C> {
         if !self.can_number() {
             self.retire(now);
         }
-        if !self.can_number()
+        while !self.can_number()
             && self.due.probes > 0
             && let Some(oldest) = self.oldest_open()
         {
-            // There must be a packet to probe with, or nothing will ever move again.
+            // There must be a packet to probe with, or nothing will ever move again. The oldest may have held no frame.
             self.lose(now, oldest, false);
             self.retire(now);
         }
