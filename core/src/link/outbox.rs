@@ -117,6 +117,8 @@ pub(super) struct OutChannel<S: Storage> {
     pub(super) known: Sequence,
     /// The first message that was not sent (completely) in this association.
     pub(super) next_send: Sequence,
+    /// Messages without an outcome.
+    open_count: u32,
     /// Payload bytes held.
     pub(super) held: u32,
     /// Payload bytes sent and not settled.
@@ -143,6 +145,7 @@ impl<S: Storage> OutChannel<S> {
             cum: first,
             known: first,
             next_send: first,
+            open_count: 0,
             held: 0,
             outstanding: 0,
             lost: Chain::default(),
@@ -159,9 +162,9 @@ impl<S: Storage> OutChannel<S> {
         self.front.plus(self.messages.len() as u32)
     }
 
-    /// Whether every message is finished for the peer.
+    /// Whether every message has an outcome.
     pub(super) fn is_drained(&self) -> bool {
-        self.cum == self.end()
+        self.open_count == 0
     }
 
     fn at(&self, n: Sequence) -> Option<&OutMessage> {
@@ -208,6 +211,7 @@ impl<S: Storage> OutChannel<S> {
             next_outcome: n,
         });
         self.held += len;
+        self.open_count += 1;
         if self.config.mode == Mode::Latest {
             self.supersede_before(n);
         }
@@ -275,6 +279,9 @@ impl<S: Storage> OutChannel<S> {
     }
 
     fn pop_finished(&mut self) {
+        while self.lost.len > 0 && self.at(self.lost.head).is_some_and(|m| m.stage == Stage::Done) {
+            self.pop_lost();
+        }
         while let Some(m) = self.messages.at(0) {
             if m.stage != Stage::Done || m.report != Report::Taken || m.is_lost {
                 return;
@@ -300,6 +307,7 @@ impl<S: Storage> OutChannel<S> {
             return;
         }
         m.report = Report::Pending(outcome);
+        self.open_count -= 1;
         let chain = self.outcomes;
         if chain.len == 0 {
             self.outcomes.head = n;
@@ -394,6 +402,8 @@ impl<S: Storage> OutChannel<S> {
                 return Some(o);
             }
             self.pop_lost();
+            // It was finished while it stood in the list, and may be what the ring waits for.
+            self.pop_finished();
         }
         if !self.new_fits(window, credit, any_outstanding) {
             return None;

@@ -24,8 +24,9 @@ struct NodeView {
     contract: Contract,
     peer: usize,
     incarnation: u32,
-    /// Incarnation of the peer when this incarnation booted: restarts before it cannot be noticed.
-    peer_incarnation_at_boot: u32,
+    /// The oldest incarnation of the peer that this incarnation has heard: restarts before it cannot be noticed. What an
+    /// incarnation had sent may arrive when it is gone.
+    oldest_heard: Option<u32>,
     restarts_reported: u32,
     has_closed: bool,
     has_ever_closed: bool,
@@ -82,7 +83,7 @@ impl<M: Copy + Eq + Hash + Debug> Oracle<M> {
             contract,
             peer,
             incarnation: 0,
-            peer_incarnation_at_boot: 0,
+            oldest_heard: None,
             restarts_reported: 0,
             has_closed: false,
             has_ever_closed: false,
@@ -316,6 +317,17 @@ impl<M: Copy + Eq + Hash + Debug> Oracle<M> {
         Ok(())
     }
 
+    /// How often a node has lost its memory.
+    pub fn incarnation(&self, node: usize) -> u32 {
+        self.nodes[node].incarnation
+    }
+
+    /// A node heard something that its peer had sent in the given incarnation.
+    pub fn on_heard(&mut self, node: usize, incarnation: u32) {
+        let view = &mut self.nodes[node];
+        view.oldest_heard = Some(view.oldest_heard.map_or(incarnation, |o| o.min(incarnation)));
+    }
+
     /// A node told its application something. `local` is the node's clock.
     pub fn on_notice(&mut self, node: usize, notice: Notice<M>, now: Micros, local: Micros) -> Verdict {
         let peer_incarnation = self.nodes[self.nodes[node].peer].incarnation;
@@ -330,7 +342,7 @@ impl<M: Copy + Eq + Hash + Debug> Oracle<M> {
             }
             Notice::PeerRestarted => {
                 view.restarts_reported += 1;
-                let happened = peer_incarnation - view.peer_incarnation_at_boot;
+                let happened = peer_incarnation - view.oldest_heard.unwrap_or(peer_incarnation);
                 if view.restarts_reported > happened {
                     let detail =
                         format!("n{node} reported {} restarts of {happened}", view.restarts_reported);
@@ -425,11 +437,10 @@ impl<M: Copy + Eq + Hash + Debug> Oracle<M> {
 
     /// The node lost its memory.
     pub fn on_reboot(&mut self, node: usize) {
-        let peer_incarnation = self.nodes[self.nodes[node].peer].incarnation;
         let view = &mut self.nodes[node];
         let incarnation = view.incarnation as u16;
         view.incarnation += 1;
-        view.peer_incarnation_at_boot = peer_incarnation;
+        view.oldest_heard = None;
         view.restarts_reported = 0;
         view.connected_count = 0;
         view.has_closed = false;

@@ -79,19 +79,15 @@ pub fn play<S: Subject>(subject: &S, schedule: &Schedule, drive: Drive) -> Verdi
     // Everything is settled, so what is left is a few acknowledgements, and deadlines that passed.
     world.quiet_within(2 * subject.probe_wait_max() + 5 * SECOND)?;
     if let Some(node) = schedule.closes {
-        let settles_after = schedule.nodes.iter().map(|n| n.settles_after).max().unwrap_or(0);
-        let slowest = Micros::from(settles_after) * MILLISECOND;
-        close(&mut world, usize::from(node), slowest, subject.probe_wait_max())?;
+        close(&mut world, usize::from(node), subject.probe_wait_max())?;
     }
     Ok(world.emissions().to_vec())
 }
 
-/// Closes `node` and demands its end. The peer's application may hold a message that expired meanwhile for `slowest`, and the
-/// end waits for it.
-fn close<F: Factory>(world: &mut World<F>, node: usize, slowest: Micros, probe_wait_max: Micros) -> Verdict {
+fn close<F: Factory>(world: &mut World<F>, node: usize, probe_wait_max: Micros) -> Verdict {
     let end = world.now();
     world.at(end, Action::Close { node });
-    world.run_until(end + slowest + 1)?;
+    world.run_until(end + 1)?;
     world.quiet_within(4 * probe_wait_max + 5 * SECOND)?;
     if world.oracle().ended(node).is_none() {
         let detail = format!("n{node} closed at rest, came to rest, and did not report its end");

@@ -84,14 +84,33 @@ enum Class {
 }
 
 enum Event<D> {
-    Arrive { node: usize, bytes: Vec<u8> },
-    Boot { node: usize },
-    Offer { source: usize },
-    Take { node: usize },
-    Settle { node: usize, work: Work<D> },
+    /// What the sender emitted in the given incarnation of it.
+    Arrive {
+        node: usize,
+        incarnation: u32,
+        bytes: Vec<u8>,
+    },
+    Boot {
+        node: usize,
+    },
+    Offer {
+        source: usize,
+    },
+    Take {
+        node: usize,
+    },
+    Settle {
+        node: usize,
+        work: Work<D>,
+    },
     Act(Action),
-    EndOutage { node: usize },
-    Wake { node: usize, generation: u64 },
+    EndOutage {
+        node: usize,
+    },
+    Wake {
+        node: usize,
+        generation: u64,
+    },
 }
 
 struct Scheduled<D> {
@@ -367,7 +386,8 @@ impl<F: Factory> World<F> {
             }
             Action::Inject { node, bytes } => {
                 self.in_flight_count += 1;
-                return self.arrive(node, bytes);
+                let sender = self.nodes[node].peer;
+                return self.arrive(node, self.oracle.incarnation(sender), bytes);
             }
             Action::Offer(traffic) => {
                 self.offer(Traffic { start: traffic.start.max(self.now), ..traffic });

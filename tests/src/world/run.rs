@@ -65,7 +65,7 @@ impl<F: Factory> World<F> {
             return Ok(());
         }
         match event {
-            Event::Arrive { node, bytes } => self.arrive(node, bytes),
+            Event::Arrive { node, incarnation, bytes } => self.arrive(node, incarnation, bytes),
             Event::Boot { node } => self.boot(node),
             Event::Offer { source } => {
                 self.sources[source].has_event = false;
@@ -112,13 +112,14 @@ impl<F: Factory> World<F> {
         self.schedule(until, class, event);
     }
 
-    pub(super) fn arrive(&mut self, index: usize, bytes: Vec<u8>) -> Verdict {
+    pub(super) fn arrive(&mut self, index: usize, incarnation: u32, bytes: Vec<u8>) -> Verdict {
         self.in_flight_count -= 1;
         let now = self.now;
         let node = &mut self.nodes[index];
         node.waiting_count = 0;
         let local = node.local(now);
         let Some(endpoint) = node.endpoint.as_mut() else { return Ok(()) };
+        self.oracle.on_heard(index, incarnation);
         let mut used = Vec::new();
         if let Some(decoder) = node.decoder.as_mut() {
             decoder.decode(&bytes, &mut |datagram| {
@@ -340,11 +341,12 @@ impl<F: Factory> World<F> {
             }
             self.last_emission = now;
             let peer = node.peer;
+            let incarnation = self.oracle.incarnation(index);
             let mut arrivals = Vec::new();
             node.path.transmit(now, datagram, &mut |arrival| arrivals.push(arrival));
             for Arrival { at, bytes } in arrivals {
                 self.in_flight_count += 1;
-                self.schedule(at, Class::Arrival, Event::Arrive { node: peer, bytes });
+                self.schedule(at, Class::Arrival, Event::Arrive { node: peer, incarnation, bytes });
             }
         }
         Ok(count > 0)
