@@ -93,7 +93,8 @@ impl Arena {
             (kind.pair)(&Setting { link: &link, mtu, seed: seed + 1_000 * index as u64 })
         };
         let pairs: Vec<Pair> = kinds.iter().enumerate().map(pair).collect();
-        let healed = PathConfig { queue: u64::MAX, ..link.path().healed() };
+        // The delay is what it will be: some protocols take the first round trips for the truth.
+        let healed = PathConfig { queue: u64::MAX, wander: link.wander_us, ..link.path().healed() };
         let nodes = 2 * pairs.len();
         let mut arena = Arena {
             now: 0,
