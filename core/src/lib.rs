@@ -50,6 +50,7 @@ extern crate alloc;
 extern crate std;
 
 mod check;
+pub mod compact;
 pub mod config;
 pub mod congestion;
 pub mod error;

@@ -127,7 +127,7 @@ fn modes_of(modes: &[u8]) -> u32 {
 }
 
 /// The start of the check of packets from incarnation `from` to `to`: a packet of another association fails.
-fn association_key(from: u64, to: u64) -> u32 {
+pub(crate) fn association_key(from: u64, to: u64) -> u32 {
     let mixed =
         from.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ to.rotate_left(32).wrapping_mul(0xc2b2_ae3d_27d4_eb4f);
     (mixed ^ mixed >> 32) as u32

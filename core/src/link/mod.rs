@@ -20,7 +20,7 @@ mod settings;
 mod timers;
 mod transmit;
 
-pub(crate) use handshake::split_check;
+pub(crate) use handshake::{association_key, split_check};
 
 use acks::Acks;
 use handshake::{Peer, Reply};

@@ -1,34 +1,30 @@
 //! Point-to-point serial, one ordered channel, four messages of 64 bytes each way, framing included. It has no panic of its
-//! own, so that
-//! any that the linker finds is the core's.
+//! own, so that any that the linker finds is the core's.
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]
 
-use ackline::congestion::FixedRate;
+use ackline::Channel;
+use ackline::compact::Serial;
 use ackline::framing::{Deframer, FrameCheck, FrameEncoder};
-use ackline::storage::Inline;
-use ackline::{Channel, Config, Link};
 use footprint::{halt, now, receive, transmit, wish};
 use panic_halt as _;
-use static_cell::StaticCell;
+use static_cell::ConstStaticCell;
 
 const DATAGRAM_MAX: usize = 192;
-type Node = Link<Inline<1, 4, 512, 8>, FixedRate>;
+type Node = Serial<4, 64, DATAGRAM_MAX>;
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
-    static LINK: StaticCell<Node> = StaticCell::new();
-    static DEFRAMER: StaticCell<Deframer<DATAGRAM_MAX>> = StaticCell::new();
-    static TRANSMIT: StaticCell<[u8; DATAGRAM_MAX]> = StaticCell::new();
-    let mut config = Config::serial(115_200);
-    config.datagram_max = DATAGRAM_MAX as u16;
-    config.message_max = 64;
-    let Some(link) = LINK.try_init_with(|| Node::new(&config, FixedRate::new(11_520), wish().into())) else {
+    static LINK: ConstStaticCell<Node> = ConstStaticCell::new(Node::new());
+    static DEFRAMER: ConstStaticCell<Deframer<DATAGRAM_MAX>> =
+        ConstStaticCell::new(Deframer::new(FrameCheck::Crc32));
+    static TRANSMIT: ConstStaticCell<[u8; DATAGRAM_MAX]> = ConstStaticCell::new([0; DATAGRAM_MAX]);
+    let (Some(link), Some(deframer), Some(buffer)) = (LINK.try_take(), DEFRAMER.try_take(), TRANSMIT.try_take())
+    else {
         halt()
     };
-    let Some(deframer) = DEFRAMER.try_init_with(|| Deframer::new(FrameCheck::Crc32)) else { halt() };
-    let Some(buffer) = TRANSMIT.try_init_with(|| [0; DATAGRAM_MAX]) else { halt() };
+    link.start(wish().into(), 50_000);
     link.connect(now());
     loop {
         while let Some(byte) = receive() {

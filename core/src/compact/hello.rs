@@ -1,0 +1,335 @@
+//! Hellos, and what else is said before an association runs: protocol.md, sections 7 and 8.
+
+use super::codec::Reader;
+use super::receive::Body;
+use super::{Link, Phase, bit, news, place};
+use crate::event::{CloseReason, FailReason};
+use crate::link::{Receipt, association_key};
+use crate::wire::{VERSION, first_byte, hello_flags};
+
+/// What matters of a hello.
+struct Hello<'a> {
+    from: &'a [u8],
+    incarnation: u64,
+    mine: bool,
+    is_first: bool,
+    flags: u8,
+    number: u32,
+    datagram_max: u32,
+    window: u8,
+    base: u32,
+    /// It cannot take what we send.
+    is_unfit: bool,
+}
+
+impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHECKED: bool>
+    Link<MESSAGES, BYTES, DATAGRAM, CHECKED>
+{
+    pub(super) fn on_hello(&mut self, now: u64, mut r: Reader<'_>) -> Receipt {
+        if r.u8() != VERSION {
+            return Receipt::Dropped;
+        }
+        let len = r.u8();
+        let to = r.bytes(len.into());
+        let from_len = r.u8();
+        let from = r.bytes(from_len.into());
+        let incarnation = r.u64();
+        let yours = r.u64();
+        let flags = r.u8();
+        let number = r.u32();
+        let mut h = Hello {
+            from,
+            incarnation,
+            mine: yours == self.incarnation,
+            is_first: yours == 0,
+            flags,
+            number,
+            datagram_max: DATAGRAM as u32,
+            window: MESSAGES as u8,
+            base: 0,
+            is_unfit: false,
+        };
+        r.is_bad |= len > 8 || from_len > 8 || incarnation == 0 || flags & !hello_flags::ALL != 0;
+        let len = r.varint();
+        let params = r.bytes(len as usize);
+        r.is_bad |= Self::read_params(params, &mut h);
+        let mut acked = None;
+        if flags & hello_flags::ACK != 0 {
+            let bits = r.u8();
+            r.is_bad |= bits > 0x1f;
+            acked = Some(self.acks(bits, &mut r));
+        }
+        let frames = r.rest;
+        self.frames(&mut r, Some(number), false, false, &mut Body::default());
+        let asks = flags & hello_flags::CONFIRM != 0;
+        if r.is_bad || incarnation == self.incarnation || asks && !h.mine {
+            return Receipt::Dropped;
+        }
+        let is_bare = flags & hello_flags::BARE != 0;
+        if incarnation != self.peer {
+            if CHECKED && self.peer != 0 {
+                let proven = h.mine && !asks && self.is_next_id(to);
+                if !proven {
+                    return self.reply(&h);
+                }
+            }
+            if (self.flight | self.due) & bit::CLOSE != 0 {
+                // R15.5.
+                self.finish(CloseReason::Drained, FailReason::Closed);
+                return Receipt::Accepted;
+            }
+            self.adopt(&h);
+            if self.phase == Phase::Closed {
+                return Receipt::Accepted;
+            }
+        } else if asks || is_bare {
+            if self.is_confirmed || !h.mine {
+                return Receipt::Dropped;
+            }
+            self.take_id(from);
+            self.flight = 0;
+            self.due |= bit::HELLO;
+            return Receipt::Accepted;
+        } else {
+            if number.wrapping_sub(self.largest) as i32 <= 0 {
+                return Receipt::Dropped;
+            }
+            self.has_params = true;
+            let ahead = h.base.wrapping_sub(self.base);
+            if ahead <= i32::MAX as u32 && !self.on_skip(self.base, ahead) {
+                self.empty_inbox(h.base);
+            }
+            self.is_confirmed = false;
+            if h.mine {
+                self.take_id(from);
+            }
+        }
+        // R8.8.
+        let knows = h.mine && flags & hello_flags::KNOWS != 0 && self.is_ours(to);
+        if is_bare {
+            return Receipt::Accepted;
+        }
+        if h.mine || h.is_first {
+            let acked = if h.mine { acked } else { None };
+            self.obey(now, Some((number, 14)), acked, frames, h.mine, Body::default());
+        }
+        if knows {
+            self.confirm();
+        } else {
+            self.due |= bit::HELLO;
+        }
+        Receipt::Accepted
+    }
+
+    /// Reads the parameters of a hello. `true`: they are malformed.
+    fn read_params(params: &[u8], h: &mut Hello<'_>) -> bool {
+        let mut r = Reader::new(params);
+        let mut last = 0;
+        while !r.rest.is_empty() && !r.is_bad {
+            let id = r.varint();
+            let len = r.varint();
+            let value = r.bytes(len as usize);
+            r.is_bad |= id <= last;
+            last = id;
+            let mut v = Reader::new(value);
+            match id {
+                1..=6 | 10 => {
+                    let x = v.varint();
+                    match id {
+                        1 => {
+                            v.is_bad |= x < 96;
+                            h.datagram_max = h.datagram_max.min(x);
+                        }
+                        2 => {
+                            v.is_bad |= x == 0;
+                            h.window = u32::from(h.window).min(x) as u8;
+                        }
+                        3 if x < (MESSAGES * BYTES) as u32 => h.window = 1,
+                        4 => h.is_unfit |= x < BYTES as u32,
+                        6 => v.is_bad |= x == 0,
+                        _ => {}
+                    }
+                    v.is_bad |= !v.rest.is_empty();
+                }
+                7 => {
+                    v.is_bad |= value.iter().any(|&m| m > 3);
+                    // A channel of which only the newest message counts is not ours to serve.
+                    h.is_unfit |= value.first() == Some(&2);
+                }
+                8 => {
+                    while !v.rest.is_empty() {
+                        let channel = v.u8();
+                        let base = v.varint();
+                        if channel == 0 {
+                            h.base = base;
+                        }
+                    }
+                }
+                _ => {}
+            }
+            r.is_bad |= v.is_bad;
+        }
+        h.is_unfit |= h.datagram_max < (BYTES + super::transmit::OVERHEAD_MAX) as u32;
+        r.is_bad
+    }
+
+    /// Makes the sender of `h` the peer (R8.9).
+    fn adopt(&mut self, h: &Hello<'_>) {
+        if self.peer != 0 {
+            self.events |= news::RESTARTED;
+            self.redelivered = self.sent;
+            if CHECKED {
+                self.take_next_id();
+            }
+        } else {
+            self.events |= news::CONNECTED;
+        }
+        self.phase = Phase::Open;
+        self.is_confirmed = false;
+        self.peer = h.incarnation;
+        self.take_id(h.from);
+        self.datagram_max = h.datagram_max;
+        self.window = h.window;
+        self.has_params = h.flags & hello_flags::BARE == 0;
+        self.largest = h.number;
+        if !self.has_params {
+            self.largest = h.number.wrapping_sub(1);
+        }
+        self.run = 0;
+        self.ack_len = 2;
+        self.backoff = 0;
+        self.acked = self.settled;
+        self.flying = self.settled;
+        self.flight = 0;
+        self.due = bit::HELLO;
+        self.empty_inbox(h.base);
+        if CHECKED {
+            self.checked.is_suspect = false;
+            self.checked.key_in = association_key(h.incarnation, self.incarnation);
+            self.checked.key_out = association_key(self.incarnation, h.incarnation);
+        }
+        if h.is_unfit {
+            self.finish(CloseReason::Aborted, FailReason::TooLarge);
+        }
+    }
+
+    fn empty_inbox(&mut self, base: u32) {
+        self.base = base;
+        for state in &mut self.in_len {
+            *state = place::EMPTY;
+        }
+    }
+
+    fn take_id(&mut self, id: &[u8]) {
+        self.id_len = id.len() as u8;
+        for (own, &byte) in self.id.iter_mut().zip(id) {
+            *own = byte;
+        }
+    }
+
+    /// The peer knows this association.
+    pub(super) fn confirm(&mut self) {
+        self.is_confirmed = true;
+        self.due &= !bit::HELLO;
+        if self.flight & bit::HELLO != 0 {
+            self.flight = 0;
+        }
+        if CHECKED {
+            self.checked.is_suspect = false;
+            self.checked.cookie_len = 0;
+        }
+    }
+
+    // ---- datagram media only
+
+    fn is_ours(&mut self, to: &[u8]) -> bool {
+        if !CHECKED {
+            return to.is_empty();
+        }
+        if self.is_next_id(to) {
+            self.take_next_id();
+            return true;
+        }
+        value_of(to) == Some(self.checked.local_id)
+    }
+
+    fn is_next_id(&self, to: &[u8]) -> bool {
+        value_of(to) == Some(self.checked.next_id)
+    }
+
+    pub(super) fn take_next_id(&mut self) {
+        self.checked.local_id = self.checked.next_id;
+        self.draw_next_id();
+    }
+
+    pub(super) fn draw_next_id(&mut self) {
+        let id = self.checked.next_id.wrapping_mul(0x0019_660d).wrapping_add(0x3c6e_f35f);
+        self.checked.next_id = (id ^ self.incarnation as u32) & 0xff_ffff;
+        if self.checked.next_id == self.checked.local_id {
+            self.checked.next_id ^= 1;
+        }
+    }
+
+    /// R8.15.
+    fn reply(&mut self, h: &Hello<'_>) -> Receipt {
+        let c = &mut self.checked;
+        c.reply_to = h.incarnation;
+        c.reply_flags = hello_flags::BARE;
+        if h.flags & hello_flags::CONFIRM == 0 {
+            c.reply_flags |= hello_flags::CONFIRM;
+        }
+        c.reply_id_len = h.from.len() as u8;
+        for (own, &byte) in c.reply_id.iter_mut().zip(h.from) {
+            *own = byte;
+        }
+        Receipt::Answered
+    }
+
+    /// Retries and resets.
+    pub(super) fn on_answer(&mut self, first: u8, mut r: Reader<'_>) -> Receipt {
+        if first == first_byte::RETRY {
+            let is_mine = r.u64() == self.incarnation;
+            let c = &mut self.checked;
+            if r.is_bad || !is_mine || self.is_confirmed || self.phase != Phase::Open || r.rest.len() > 16 {
+                return Receipt::Dropped;
+            }
+            c.cookie_len = r.rest.len() as u8;
+            for (own, &byte) in c.cookie.iter_mut().zip(r.rest) {
+                *own = byte;
+            }
+        } else {
+            // R8.23: it must repeat the packet in flight.
+            let is_numbered = r.u8() < 0x40;
+            let id = r.bytes(self.id_len.into());
+            let last = self.next.wrapping_sub(1);
+            let is_last = r.number_before(last) == last;
+            let own = self.id.get(..self.id_len.into());
+            if first != first_byte::RESET
+                || r.is_bad
+                || !is_numbered
+                || Some(id) != own
+                || !is_last
+                || self.flight == 0
+                || !self.is_confirmed
+            {
+                return Receipt::Dropped;
+            }
+            if self.flight & bit::CLOSE != 0 {
+                self.finish(CloseReason::Drained, FailReason::Closed);
+                return Receipt::Accepted;
+            }
+            self.is_confirmed = false;
+            self.checked.is_suspect = true;
+            self.redelivered = self.sent;
+        }
+        self.flight = 0;
+        self.due |= bit::HELLO;
+        Receipt::Accepted
+    }
+}
+
+/// A link id of three bytes as a number.
+fn value_of(id: &[u8]) -> Option<u32> {
+    let [a, b, c] = *id else { return None };
+    Some(u32::from(a) | u32::from(b) << 8 | u32::from(c) << 16)
+}

@@ -1,0 +1,419 @@
+//! A second, small endpoint of the same protocol, for parts that have a few kilobytes left.
+
+mod codec;
+mod hello;
+mod receive;
+mod transmit;
+
+use crate::config::Channel;
+use crate::error::SendError;
+use crate::event::{CloseReason, Delivery, DeliveryId, Event, FailReason, MessageId};
+use crate::time::Instant;
+
+/// A link over a serial line with [`framing`](crate::framing), which checks what it carries and never reorders it.
+pub type Serial<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize> =
+    Link<MESSAGES, BYTES, DATAGRAM, false>;
+
+/// A link over UDP or the like.
+pub type Datagrams<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize> =
+    Link<MESSAGES, BYTES, DATAGRAM, true>;
+
+/// How far the link is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+enum Phase {
+    /// Not started, or ended. The first, so that a link that was not started is all zeros.
+    Closed,
+    /// Waits for a hello.
+    Idle,
+    /// Says hello, or talks.
+    Open,
+}
+
+/// What is to be sent, in `due`; what the packet in flight carries, in `flight`.
+mod bit {
+    pub(super) const HELLO: u8 = 1;
+    pub(super) const PING: u8 = 2;
+    /// What is settled, for certain: it rides on every packet, but this one must arrive.
+    pub(super) const SETTLED: u8 = 4;
+    pub(super) const CLOSE: u8 = 8;
+    /// What is repeated until acknowledged.
+    pub(super) const CONTROL: u8 = 15;
+    /// `due`: an acknowledgement.
+    pub(super) const ACK: u8 = 16;
+    /// `due`: an acknowledgement may ride along.
+    pub(super) const SEEN: u8 = 32;
+    /// `flight`: there is a packet in flight.
+    pub(super) const FLYING: u8 = 16;
+}
+
+/// What is to be reported, in `events`.
+mod news {
+    pub(super) const CONNECTED: u8 = 1;
+    pub(super) const RESTARTED: u8 = 2;
+    /// A message was refused for lack of room; not news yet.
+    pub(super) const REFUSED: u8 = 4;
+    pub(super) const WRITABLE: u8 = 8;
+    pub(super) const CLOSED: u8 = 16;
+}
+
+/// States of a place in the inbox that are no lengths.
+mod place {
+    pub(super) const EMPTY: u16 = 0xffff;
+    pub(super) const SKIPPED: u16 = 0xfffe;
+    /// Beside a length: the message is redelivered.
+    pub(super) const REDELIVERED: u16 = 0x8000;
+}
+
+/// One association with one peer.
+// In this order what is small and used most has short addresses: on ARMv6-M bytes beyond 31 and words beyond 124 take an
+// instruction more.
+#[derive(Clone, Debug)]
+#[repr(C)]
+pub struct Link<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHECKED: bool> {
+    phase: Phase,
+    due: u8,
+    flight: u8,
+    events: u8,
+    /// Time-outs since something new arrived.
+    backoff: u8,
+    /// Messages that the peer takes unsettled.
+    window: u8,
+    /// How many consecutive packet numbers up to `largest` arrived; 0: not even that.
+    run: u8,
+    /// The length of the peer's packet numbers.
+    ack_len: u8,
+    is_confirmed: bool,
+    /// The peer has told all its parameters.
+    has_params: bool,
+    is_draining: bool,
+    close_code: u8,
+    reason: CloseReason,
+    failure: FailReason,
+    id_len: u8,
+    id: [u8; 8],
+
+    /// The packet number to be used next. The one before is that of the packet in flight, if there is one.
+    next: u32,
+    sent_at: u32,
+    /// The largest packet number received; before any, the one in the hello that was adopted.
+    largest: u32,
+    largest_at: u32,
+    datagram_max: u32,
+    smoothed_x8: u32,
+    variation_x4: u32,
+
+    /// Outgoing messages: all before these are reported, settled, acknowledged, in the packet in flight, sent, accepted.
+    reported: u32,
+    settled: u32,
+    acked: u32,
+    flying: u32,
+    sent: u32,
+    end: u32,
+    /// Those before it may have been sent to an earlier incarnation of the peer.
+    redelivered: u32,
+    /// The first incoming message that was not taken.
+    base: u32,
+
+    /// When time demands something; `u64::MAX`: never.
+    wake: u64,
+    incarnation: u64,
+    /// The incarnation of the peer; 0: nobody.
+    peer: u64,
+
+    out_len: [u16; MESSAGES],
+    in_len: [u16; MESSAGES],
+    checked: Checked,
+    out: [[u8; BYTES]; MESSAGES],
+    inn: [[u8; BYTES]; MESSAGES],
+}
+
+/// What only datagram media need.
+#[derive(Clone, Debug)]
+struct Checked {
+    key_in: u32,
+    key_out: u32,
+    local_id: u32,
+    /// Replaces `local_id` when the peer restarts; told to nobody before.
+    next_id: u32,
+    /// A reset said that the peer may have restarted.
+    is_suspect: bool,
+    cookie_len: u8,
+    cookie: [u8; 16],
+    /// A bare hello to somebody who is not the peer: flags (0: none), incarnation, link id.
+    reply_flags: u8,
+    reply_id_len: u8,
+    reply_id: [u8; 8],
+    reply_to: u64,
+}
+
+impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHECKED: bool>
+    Link<MESSAGES, BYTES, DATAGRAM, CHECKED>
+{
+    /// A link for a `static`: all zeros but for a few bytes. It does nothing before it is [started](Self::start).
+    pub const fn new() -> Self {
+        const {
+            assert!(MESSAGES.is_power_of_two() && MESSAGES <= 32);
+            assert!(BYTES < 1 << 14);
+            assert!(DATAGRAM >= 128 && DATAGRAM >= BYTES + transmit::OVERHEAD_MAX && DATAGRAM <= 65_527);
+        }
+        Link {
+            phase: Phase::Closed,
+            due: 0,
+            flight: 0,
+            events: 0,
+            backoff: 0,
+            window: 0,
+            run: 0,
+            ack_len: 0,
+            is_confirmed: false,
+            has_params: false,
+            is_draining: false,
+            close_code: 0,
+            reason: CloseReason::Drained,
+            failure: FailReason::Lost,
+            id_len: 0,
+            id: [0; 8],
+            next: 0,
+            sent_at: 0,
+            largest: 0,
+            largest_at: 0,
+            datagram_max: 0,
+            smoothed_x8: 0,
+            variation_x4: 0,
+            reported: 0,
+            settled: 0,
+            acked: 0,
+            flying: 0,
+            sent: 0,
+            end: 0,
+            redelivered: 0,
+            base: 0,
+            wake: 0,
+            incarnation: 0,
+            peer: 0,
+            out_len: [0; MESSAGES],
+            in_len: [0; MESSAGES],
+            checked: Checked {
+                key_in: 0,
+                key_out: 0,
+                local_id: 0,
+                next_id: 0,
+                is_suspect: false,
+                cookie_len: 0,
+                cookie: [0; 16],
+                reply_flags: 0,
+                reply_id_len: 0,
+                reply_id: [0; 8],
+                reply_to: 0,
+            },
+            out: [[0; BYTES]; MESSAGES],
+            inn: [[0; BYTES]; MESSAGES],
+        }
+    }
+
+    /// Begins a life of this side: it waits for a hello; see [`connect`](Self::connect).
+    ///
+    /// `seed` is the incarnation: not 0, different at every boot and from the peer's.
+    pub fn start(&mut self, seed: u64, initial_rtt: u32) {
+        self.phase = Phase::Idle;
+        self.incarnation = seed;
+        self.wake = u64::MAX;
+        self.datagram_max = DATAGRAM as u32;
+        self.smoothed_x8 = initial_rtt * 8;
+        self.variation_x4 = initial_rtt * 2;
+        if CHECKED {
+            self.checked.local_id = seed as u32 & 0xff_ffff;
+            self.draw_next_id();
+        }
+    }
+
+    /// Opens the association actively.
+    pub fn connect(&mut self, _now: Instant) {
+        if self.phase == Phase::Idle {
+            self.open();
+        }
+    }
+
+    fn open(&mut self) {
+        self.phase = Phase::Open;
+        self.due |= bit::HELLO;
+    }
+
+    /// Takes a message into the outbox.
+    ///
+    /// # Errors
+    ///
+    /// As `Link::send`.
+    pub fn send(&mut self, _now: Instant, channel: Channel, payload: &[u8]) -> Result<MessageId, SendError> {
+        if self.phase == Phase::Closed || self.is_draining {
+            return Err(SendError::Closed);
+        }
+        if channel.0 != 0 {
+            return Err(SendError::NoSuchChannel);
+        }
+        let n = self.end;
+        if n.wrapping_sub(self.settled) >= MESSAGES as u32 {
+            self.events |= news::REFUSED;
+            return Err(SendError::Full);
+        }
+        let slot = n as usize % MESSAGES;
+        let too_large = SendError::TooLarge { max: BYTES as u32 };
+        let room = self.out.get_mut(slot).and_then(|s| s.get_mut(..payload.len())).ok_or(too_large)?;
+        room.copy_from_slice(payload);
+        if let Some(len) = self.out_len.get_mut(slot) {
+            *len = payload.len() as u16;
+        }
+        self.end = n.wrapping_add(1);
+        Ok(id_of(n))
+    }
+
+    /// The next received message. Taking it settles it.
+    pub fn recv(&mut self, _now: Instant) -> Option<Delivery<'_>> {
+        let n = self.base;
+        let slot = n as usize % MESSAGES;
+        let state = self.in_len.get_mut(slot)?;
+        let taken = *state;
+        if taken >= place::SKIPPED {
+            return None;
+        }
+        *state = place::EMPTY;
+        self.base = n.wrapping_add(1);
+        self.pass_skipped();
+        if self.due & bit::ACK == 0 {
+            // An acknowledgement has left already: what is settled must be said for certain.
+            self.due |= bit::SETTLED;
+        }
+        let len = usize::from(taken & !place::REDELIVERED);
+        Some(Delivery {
+            id: DeliveryId { channel: Channel(0), sequence: n, generation: 0 },
+            payload: self.inn.get(slot)?.get(..len)?,
+            redelivered: taken & place::REDELIVERED != 0,
+        })
+    }
+
+    /// Whether [`recv`](Self::recv) would give something.
+    pub fn has_delivery(&self) -> bool {
+        self.in_len.get(self.base as usize % MESSAGES).is_some_and(|&s| s < place::SKIPPED)
+    }
+
+    fn pass_skipped(&mut self) {
+        while let Some(state) = self.in_len.get_mut(self.base as usize % MESSAGES)
+            && *state == place::SKIPPED
+        {
+            *state = place::EMPTY;
+            self.base = self.base.wrapping_add(1);
+        }
+    }
+
+    /// What happened since the last call, one event at a time.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        if self.take_news(news::CONNECTED) {
+            return Some(Event::Connected);
+        }
+        if self.take_news(news::RESTARTED) {
+            return Some(Event::PeerRestarted);
+        }
+        let n = self.reported;
+        if n != self.settled {
+            self.reported = n.wrapping_add(1);
+            return Some(Event::Settled(id_of(n)));
+        }
+        if self.phase == Phase::Closed && n != self.end {
+            self.settled = n.wrapping_add(1);
+            self.reported = self.settled;
+            return Some(Event::Failed(id_of(n), self.failure));
+        }
+        if self.take_news(news::WRITABLE) {
+            return Some(Event::Writable(Channel(0)));
+        }
+        self.take_news(news::CLOSED).then_some(Event::Closed(self.reason))
+    }
+
+    fn take_news(&mut self, news: u8) -> bool {
+        let is_there = self.events & news != 0;
+        self.events &= !news;
+        is_there
+    }
+
+    /// Whether [`poll_event`](Self::poll_event) would give something.
+    pub fn has_event(&self) -> bool {
+        self.events & !news::REFUSED != 0
+            || self.reported != self.settled
+            || self.phase == Phase::Closed && self.reported != self.end
+    }
+
+    /// Ends the link in order.
+    pub fn close(&mut self, _now: Instant) {
+        self.is_draining = true;
+        if self.phase == Phase::Idle {
+            self.finish(CloseReason::Drained, FailReason::Closed);
+        }
+        self.check_drained();
+    }
+
+    /// Ends the link at once.
+    pub fn abort(&mut self, _now: Instant) {
+        if self.phase != Phase::Closed {
+            self.finish(CloseReason::Aborted, FailReason::Closed);
+            self.due = bit::CLOSE;
+            self.close_code = transmit::CLOSE_ABORTED;
+        }
+    }
+
+    /// If everything that was accepted before `close` is settled, the peer is to be told.
+    fn check_drained(&mut self) {
+        if self.is_draining
+            && self.phase == Phase::Open
+            && self.settled == self.end
+            && self.flight & bit::CLOSE == 0
+        {
+            self.due |= bit::CLOSE;
+        }
+    }
+
+    /// The link ends: everything open fails.
+    fn finish(&mut self, reason: CloseReason, failure: FailReason) {
+        if self.phase != Phase::Closed {
+            self.phase = Phase::Closed;
+            self.reason = reason;
+            self.failure = failure;
+            self.events |= news::CLOSED;
+            self.due = 0;
+            self.flight = 0;
+            self.close_code = transmit::CLOSE_ANSWER;
+        }
+    }
+
+    /// Whether the handshake is complete, and the link not closed.
+    pub fn is_connected(&self) -> bool {
+        self.peer != 0 && self.phase == Phase::Open
+    }
+
+    /// Whether the link has ended.
+    pub fn is_closed(&self) -> bool {
+        self.phase == Phase::Closed
+    }
+
+    /// Whether everything that was accepted has its outcome.
+    pub fn is_drained(&self) -> bool {
+        self.settled == self.end || self.phase == Phase::Closed
+    }
+}
+
+impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHECKED: bool> Default
+    for Link<MESSAGES, BYTES, DATAGRAM, CHECKED>
+{
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+const fn id_of(sequence: u32) -> MessageId {
+    MessageId { channel: Channel(0), sequence }
+}
+
+/// Whether number `a` precedes `b`.
+const fn precedes(a: u32, b: u32) -> bool {
+    (a.wrapping_sub(b) as i32) < 0
+}
