@@ -1,8 +1,10 @@
 //! Plays many random schedules and counts what breaks, without stopping at the first and without shrinking.
 //!
 //! ```text
-//! cargo run --release -p ackline-tests --example survey -- FIRST COUNT [COMPARED_EVERY]
+//! cargo run --release -p ackline-tests --example survey -- FIRST COUNT [COMPARED_EVERY] [compact]
 //! ```
+//!
+//! With `compact`, one or both of the links are compact ones.
 //!
 //! Ends with one line per kind of failure (rule, or place of a panic): how often, the first seeds, and one detail. To look at one:
 //! `ACKLINE_SEED=n cargo test -p ackline-tests --test schedules`.
@@ -12,8 +14,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use ackline_tests::compact::Compact;
 use ackline_tests::link::Ackline;
-use ackline_tests::schedule::{check, schedule_of};
+use ackline_tests::schedule::{Subject, check, schedule_of};
 
 /// Seeds shown per kind of failure.
 const SHOWN: usize = 8;
@@ -22,8 +25,8 @@ type Findings = BTreeMap<String, (u64, Vec<u64>, String)>;
 
 static PANIC_PLACE: Mutex<String> = Mutex::new(String::new());
 
-fn play(seed: u64, compares: bool) -> Option<(String, String)> {
-    match catch_unwind(AssertUnwindSafe(|| check(&Ackline, &schedule_of(seed), compares))) {
+fn play<S: Subject>(subject: &S, seed: u64, compares: bool) -> Option<(String, String)> {
+    match catch_unwind(AssertUnwindSafe(|| check(subject, &schedule_of(seed), compares))) {
         Ok(Ok(())) => None,
         Ok(Err(violation)) => {
             let detail = violation.broken.detail;
@@ -42,6 +45,7 @@ fn main() {
     let first = numbers.first().copied().unwrap_or(0);
     let count = numbers.get(1).copied().unwrap_or(1_000);
     let compared_every = numbers.get(2).copied().unwrap_or(10).max(1);
+    let is_compact = std::env::args().any(|a| a == "compact");
     std::panic::set_hook(Box::new(|info| {
         let place =
             info.location().map(|l| format!("panic at {}:{}", l.file(), l.line())).unwrap_or_default();
@@ -60,9 +64,13 @@ fn main() {
                     if seed >= first + count {
                         return;
                     }
-                    let Some((kind, detail)) = play(seed, seed.is_multiple_of(compared_every)) else {
-                        continue;
+                    let compares = seed.is_multiple_of(compared_every);
+                    let finding = if is_compact {
+                        play(&Compact, seed, compares)
+                    } else {
+                        play(&Ackline, seed, compares)
                     };
+                    let Some((kind, detail)) = finding else { continue };
                     let mut findings = findings.lock().expect("nothing panics while it holds this lock");
                     let found = findings.entry(kind).or_insert_with(|| (0, Vec::new(), detail));
                     found.0 += 1;

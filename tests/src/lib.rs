@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`endpoint`] | what the simulator asks of a protocol; implement [`endpoint::Endpoint`] for yours |
 //! | [`link`] | ackline under the simulator: the example to copy for your own protocol |
+//! | [`compact`] | the compact link under the simulator, against the full one and against itself |
 //! | [`net`] | links that lose, repeat, reorder, delay, damage, cut, and go down |
 //! | [`world`] | nodes, clocks, reboots, applications, and the event loop |
 //! | [`oracle`] | the rules of the promise, checked at every step |
@@ -16,6 +17,7 @@
 //! replays it.
 #![warn(missing_docs)]
 
+pub mod compact;
 pub mod endpoint;
 pub mod link;
 pub mod net;

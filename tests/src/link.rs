@@ -44,12 +44,7 @@ impl<S: Storage, C: Controller> Endpoint for Link<S, C> {
             None => Link::send(self, at(now), Channel(channel), payload),
             Some(deadline) => self.send_before(at(now), Channel(channel), payload, at(deadline)),
         };
-        result.map_err(|error| match error {
-            SendError::Full => Refusal::Full,
-            SendError::TooLarge { .. } => Refusal::TooLarge,
-            SendError::Closed => Refusal::Closed,
-            _ => Refusal::NoSuchChannel,
-        })
+        result.map_err(refusal_of)
     }
 
     fn recv(&mut self, now: Micros, payload: &mut Vec<u8>) -> Option<Taken<DeliveryId>> {
@@ -68,16 +63,7 @@ impl<S: Storage, C: Controller> Endpoint for Link<S, C> {
     }
 
     fn poll_event(&mut self) -> Option<Notice<MessageId>> {
-        Some(match Link::poll_event(self)? {
-            Event::Connected => Notice::Connected,
-            Event::Settled(id) => Notice::Outcome(id, Outcome::Settled),
-            Event::Expired(id) => Notice::Outcome(id, Outcome::Expired),
-            Event::Failed(id, reason) => Notice::Outcome(id, Outcome::Failed(failure(reason))),
-            Event::Writable(channel) => Notice::Writable(channel.0),
-            Event::PeerRestarted => Notice::PeerRestarted,
-            Event::Closed(reason) => Notice::Closed(ending(reason)),
-            other => unreachable!("an event that the simulator does not know: {other:?}"),
-        })
+        Link::poll_event(self).map(notice_of)
     }
 
     fn close(&mut self, now: Micros) {
@@ -110,6 +96,28 @@ impl<S: Storage, C: Controller> Endpoint for Link<S, C> {
 
     fn is_closed(&self) -> bool {
         Link::is_closed(self)
+    }
+}
+
+pub(crate) fn refusal_of(error: SendError) -> Refusal {
+    match error {
+        SendError::Full => Refusal::Full,
+        SendError::TooLarge { .. } => Refusal::TooLarge,
+        SendError::Closed => Refusal::Closed,
+        _ => Refusal::NoSuchChannel,
+    }
+}
+
+pub(crate) fn notice_of(event: Event) -> Notice<MessageId> {
+    match event {
+        Event::Connected => Notice::Connected,
+        Event::Settled(id) => Notice::Outcome(id, Outcome::Settled),
+        Event::Expired(id) => Notice::Outcome(id, Outcome::Expired),
+        Event::Failed(id, reason) => Notice::Outcome(id, Outcome::Failed(failure(reason))),
+        Event::Writable(channel) => Notice::Writable(channel.0),
+        Event::PeerRestarted => Notice::PeerRestarted,
+        Event::Closed(reason) => Notice::Closed(ending(reason)),
+        other => unreachable!("an event that the simulator does not know: {other:?}"),
     }
 }
 

@@ -15,6 +15,7 @@ impl<'a> Reader<'a> {
         Reader { rest, is_bad: false }
     }
 
+    #[inline(never)]
     pub(super) fn u8(&mut self) -> u8 {
         match self.rest.split_first() {
             Some((&byte, rest)) => {
@@ -43,6 +44,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Four bytes, least significant first.
+    #[inline(never)]
     pub(super) fn u32(&mut self) -> u32 {
         (0..4).fold(0, |value, _| value >> 8 | u32::from(self.u8()) << 24)
     }
@@ -79,7 +81,24 @@ impl<'a> Reader<'a> {
         value
     }
 
-    /// A truncated number, restored two-sided from `reference` (R3.3, R3.4), and 7 times its length.
+    /// Reads `count` pairs of a gap and a run, each one less than it is. Together with `first` they must span less than
+    /// 2^31 (R5.2, R6.12).
+    pub(super) fn spans(&mut self, first: u32, count: u8) {
+        let mut span = first;
+        let mut value = 0;
+        for left in (0..=2 * u32::from(count)).rev() {
+            if (span | value) as i32 <= -1 {
+                self.is_bad = true;
+                return;
+            }
+            if left > 0 {
+                value = self.varint();
+                span = span.wrapping_add(value).wrapping_add(1);
+            }
+        }
+    }
+
+    /// A truncated number, restored two-sided from `reference` (R3.3, R3.4), and how many bits of it there are.
     pub(super) fn number(&mut self, reference: u32) -> (u32, u32) {
         let (low, bits, _) = self.groups(28);
         let left = 32 - bits;
@@ -95,6 +114,19 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Copies `from` to the front of `to`. `false`: it is too long. (The compiler knows such a loop for no `memcpy`, which
+/// would be larger than everything else here.)
+#[inline(never)]
+pub(super) fn copy(to: &mut [u8], from: &[u8]) -> bool {
+    for (i, &byte) in from.iter().enumerate() {
+        match to.get_mut(i) {
+            Some(slot) => *slot = byte,
+            None => return false,
+        }
+    }
+    true
+}
+
 /// Puts values one after another into a buffer.
 pub(super) struct Writer<'a> {
     pub(super) buffer: &'a mut [u8],
@@ -107,6 +139,7 @@ impl<'a> Writer<'a> {
         Writer { buffer, len: 0 }
     }
 
+    #[inline(never)]
     pub(super) fn u8(&mut self, byte: u8) {
         if let Some(slot) = self.buffer.get_mut(self.len) {
             *slot = byte;
@@ -133,27 +166,22 @@ impl<'a> Writer<'a> {
         self.low_bytes((value >> 32) as u32, 4);
     }
 
-    /// The low 7 · `len` bits of `value` in at least `len` bytes; more as long as `value` has further bits and `all` are
-    /// wanted: a varint is a number of length 1 of which all bits are wanted.
-    fn groups(&mut self, mut value: u32, mut len: u8, all: bool) {
-        loop {
-            len = len.saturating_sub(1);
-            let more = len > 0 || all && value > 127;
-            self.u8(value as u8 & 127 | if more { 128 } else { 0 });
-            if !more {
-                return;
-            }
+    pub(super) fn varint(&mut self, mut value: u32) {
+        while value > 127 {
+            self.u8(value as u8 | 128);
             value >>= 7;
         }
+        self.u8(value as u8);
     }
 
-    pub(super) fn varint(&mut self, value: u32) {
-        self.groups(value, 1, true);
-    }
-
-    /// The low `7 * len` bits of `value`.
-    pub(super) fn number(&mut self, value: u32, len: u8) {
-        self.groups(value, len, false);
+    /// The low `bits` of `value`: 7, 14, 21 or 28.
+    pub(super) fn number(&mut self, mut value: u32, mut bits: u8) {
+        while bits > 7 {
+            self.u8(value as u8 | 128);
+            value >>= 7;
+            bits -= 7;
+        }
+        self.u8(value as u8 & 127);
     }
 
     /// What was written; `None` if not all of it fitted.

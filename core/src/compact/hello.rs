@@ -1,8 +1,8 @@
 //! Hellos, and what else is said before an association runs: protocol.md, sections 7 and 8.
 
-use super::codec::Reader;
-use super::receive::Body;
-use super::{Link, Phase, bit, news, place};
+use super::codec::{Reader, copy};
+use super::receive::Packet;
+use super::{Link, Phase, bit, news, place, precedes};
 use crate::event::{CloseReason, FailReason};
 use crate::link::{Receipt, association_key};
 use crate::wire::{VERSION, first_byte, hello_flags};
@@ -12,19 +12,19 @@ struct Hello<'a> {
     from: &'a [u8],
     incarnation: u64,
     mine: bool,
-    is_first: bool,
     flags: u8,
     number: u32,
     datagram_max: u32,
-    window: u8,
+    window: u32,
     base: u32,
-    /// It cannot take what we send.
-    is_unfit: bool,
 }
 
 impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHECKED: bool>
     Link<MESSAGES, BYTES, DATAGRAM, CHECKED>
 {
+    /// Bare hellos and what asks for confirmation are for media that can copy and delay.
+    const FLAGS: u8 = hello_flags::ALL & !if CHECKED { 0 } else { hello_flags::CONFIRM | hello_flags::BARE };
+
     pub(super) fn on_hello(&mut self, now: u64, mut r: Reader<'_>) -> Receipt {
         if r.u8() != VERSION {
             return Receipt::Dropped;
@@ -41,31 +41,32 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
             from,
             incarnation,
             mine: yours == self.incarnation,
-            is_first: yours == 0,
             flags,
             number,
             datagram_max: DATAGRAM as u32,
-            window: MESSAGES as u8,
+            window: MESSAGES as u32,
             base: 0,
-            is_unfit: false,
         };
-        r.is_bad |= len > 8 || from_len > 8 || incarnation == 0 || flags & !hello_flags::ALL != 0;
-        let len = r.varint();
-        let params = r.bytes(len as usize);
-        r.is_bad |= Self::read_params(params, &mut h);
-        let mut acked = None;
-        if flags & hello_flags::ACK != 0 {
-            let bits = r.u8();
-            r.is_bad |= bits > 0x1f;
-            acked = Some(self.acks(bits, &mut r));
-        }
-        let frames = r.rest;
-        self.frames(&mut r, Some(number), false, false, &mut Body::default());
-        let asks = flags & hello_flags::CONFIRM != 0;
-        if r.is_bad || incarnation == self.incarnation || asks && !h.mine {
+        if len > 8 || from_len > 8 || incarnation == 0 || flags & !Self::FLAGS != 0 {
             return Receipt::Dropped;
         }
-        let is_bare = flags & hello_flags::BARE != 0;
+        let len = r.varint();
+        if Self::read_params(r.bytes(len as usize), &mut h) {
+            return Receipt::Dropped;
+        }
+        let mut packet = Packet { number, is_numbered: true, bits: 14, mine: h.mine, ..Packet::default() };
+        if flags & hello_flags::ACK != 0 {
+            let bits = r.u8();
+            if bits > 0x1f {
+                return Receipt::Dropped;
+            }
+            self.acks(bits, &mut r, &mut packet);
+        }
+        let asks = CHECKED && flags & hello_flags::CONFIRM != 0;
+        if !self.frames(r, &mut packet) || incarnation == self.incarnation || asks && !h.mine {
+            return Receipt::Dropped;
+        }
+        let is_bare = CHECKED && flags & hello_flags::BARE != 0;
         if incarnation != self.peer {
             if CHECKED && self.peer != 0 {
                 let proven = h.mine && !asks && self.is_next_id(to);
@@ -79,9 +80,6 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
                 return Receipt::Accepted;
             }
             self.adopt(&h);
-            if self.phase == Phase::Closed {
-                return Receipt::Accepted;
-            }
         } else if asks || is_bare {
             if self.is_confirmed || !h.mine {
                 return Receipt::Dropped;
@@ -109,9 +107,8 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
         if is_bare {
             return Receipt::Accepted;
         }
-        if h.mine || h.is_first {
-            let acked = if h.mine { acked } else { None };
-            self.obey(now, Some((number, 14)), acked, frames, h.mine, Body::default());
+        if h.mine || yours == 0 {
+            self.obey(now, r.rest, &mut packet);
         }
         if knows {
             self.confirm();
@@ -121,55 +118,51 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
         Receipt::Accepted
     }
 
-    /// Reads the parameters of a hello. `true`: they are malformed.
+    /// Reads the parameters of a hello. `true`: they are malformed, or its sender cannot take what we send.
     fn read_params(params: &[u8], h: &mut Hello<'_>) -> bool {
         let mut r = Reader::new(params);
         let mut last = 0;
-        while !r.rest.is_empty() && !r.is_bad {
+        while !r.rest.is_empty() {
             let id = r.varint();
             let len = r.varint();
-            let value = r.bytes(len as usize);
+            let mut v = Reader::new(r.bytes(len as usize));
             r.is_bad |= id <= last;
             last = id;
-            let mut v = Reader::new(value);
-            match id {
-                1..=6 | 10 => {
-                    let x = v.varint();
-                    match id {
-                        1 => {
-                            v.is_bad |= x < 96;
-                            h.datagram_max = h.datagram_max.min(x);
-                        }
-                        2 => {
-                            v.is_bad |= x == 0;
-                            h.window = u32::from(h.window).min(x) as u8;
-                        }
-                        3 if x < (MESSAGES * BYTES) as u32 => h.window = 1,
-                        4 => h.is_unfit |= x < BYTES as u32,
-                        6 => v.is_bad |= x == 0,
-                        _ => {}
-                    }
-                    v.is_bad |= !v.rest.is_empty();
-                }
-                7 => {
-                    v.is_bad |= value.iter().any(|&m| m > 3);
-                    // A channel of which only the newest message counts is not ours to serve.
-                    h.is_unfit |= value.first() == Some(&2);
-                }
-                8 => {
-                    while !v.rest.is_empty() {
-                        let channel = v.u8();
-                        let base = v.varint();
-                        if channel == 0 {
-                            h.base = base;
-                        }
+            if id == 7 {
+                // A channel of which only the newest message counts is not ours to serve.
+                r.is_bad |= v.rest.first() == Some(&2) || v.rest.iter().any(|&m| m > 3);
+            } else if id == 8 {
+                while !v.rest.is_empty() {
+                    let channel = v.u8();
+                    let base = v.varint();
+                    if channel == 0 {
+                        h.base = base;
                     }
                 }
-                _ => {}
+            } else if id <= 6 || id == 10 {
+                let x = v.varint();
+                let least = match id {
+                    1 => (BYTES + super::transmit::OVERHEAD_MAX) as u32,
+                    2 | 6 => 1,
+                    4 => BYTES as u32,
+                    _ => 0,
+                };
+                v.is_bad |= x < least || !v.rest.is_empty();
+                if id == 1 {
+                    h.datagram_max = h.datagram_max.min(x);
+                }
+                if id == 2 {
+                    h.window = h.window.min(x);
+                }
+                if id == 3 && x < (MESSAGES * BYTES) as u32 {
+                    h.window = 1;
+                }
             }
             r.is_bad |= v.is_bad;
+            if r.is_bad {
+                break;
+            }
         }
-        h.is_unfit |= h.datagram_max < (BYTES + super::transmit::OVERHEAD_MAX) as u32;
         r.is_bad
     }
 
@@ -177,7 +170,7 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
     fn adopt(&mut self, h: &Hello<'_>) {
         if self.peer != 0 {
             self.events |= news::RESTARTED;
-            self.redelivered = self.sent;
+            self.flag_sent();
             if CHECKED {
                 self.take_next_id();
             }
@@ -189,17 +182,18 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
         self.peer = h.incarnation;
         self.take_id(h.from);
         self.datagram_max = h.datagram_max;
-        self.window = h.window;
-        self.has_params = h.flags & hello_flags::BARE == 0;
+        self.window = h.window as u8;
+        self.has_params = !CHECKED || h.flags & hello_flags::BARE == 0;
         self.largest = h.number;
         if !self.has_params {
             self.largest = h.number.wrapping_sub(1);
         }
         self.run = 0;
-        self.ack_len = 2;
+        self.ack_bits = 14;
         self.backoff = 0;
         self.acked = self.settled;
         self.flying = self.settled;
+        self.sent = self.settled;
         self.flight = 0;
         self.due = bit::HELLO;
         self.empty_inbox(h.base);
@@ -208,8 +202,12 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
             self.checked.key_in = association_key(h.incarnation, self.incarnation);
             self.checked.key_out = association_key(self.incarnation, h.incarnation);
         }
-        if h.is_unfit {
-            self.finish(CloseReason::Aborted, FailReason::TooLarge);
+    }
+
+    /// What was sent may have been sent to an earlier incarnation of the peer.
+    fn flag_sent(&mut self) {
+        if precedes(self.redelivered, self.sent) {
+            self.redelivered = self.sent;
         }
     }
 
@@ -222,9 +220,7 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
 
     fn take_id(&mut self, id: &[u8]) {
         self.id_len = id.len() as u8;
-        for (own, &byte) in self.id.iter_mut().zip(id) {
-            *own = byte;
-        }
+        copy(&mut self.id, id);
     }
 
     /// The peer knows this association.
@@ -279,9 +275,7 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
             c.reply_flags |= hello_flags::CONFIRM;
         }
         c.reply_id_len = h.from.len() as u8;
-        for (own, &byte) in c.reply_id.iter_mut().zip(h.from) {
-            *own = byte;
-        }
+        copy(&mut c.reply_id, h.from);
         Receipt::Answered
     }
 
@@ -294,9 +288,7 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
                 return Receipt::Dropped;
             }
             c.cookie_len = r.rest.len() as u8;
-            for (own, &byte) in c.cookie.iter_mut().zip(r.rest) {
-                *own = byte;
-            }
+            copy(&mut c.cookie, r.rest);
         } else {
             // R8.23: it must repeat the packet in flight.
             let is_numbered = r.u8() < 0x40;
@@ -320,7 +312,7 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
             }
             self.is_confirmed = false;
             self.checked.is_suspect = true;
-            self.redelivered = self.sent;
+            self.flag_sent();
         }
         self.flight = 0;
         self.due |= bit::HELLO;

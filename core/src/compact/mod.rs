@@ -1,20 +1,80 @@
 //! A second, small endpoint of the same protocol, for parts that have a few kilobytes left.
+//!
+//! [`compact::Link`](Link) talks to the full [`Link`](crate::Link) and to itself, and keeps the same promise: every message
+//! that was accepted is settled or fails, in order, once per life of its receiver, whichever side reboots. It leaves out what a
+//! sensor or a co-processor can do without:
+//!
+//! |  | compact | full |
+//! |---|---|---|
+//! | channels | 1, ordered | up to 16, of four modes |
+//! | messages | `MESSAGES` each way, of up to `BYTES` bytes | storage of your choice, fragments, deadlines |
+//! | settled | when taken | when taken, or later |
+//! | packets in flight | 1, with all messages that fit | as many as the congestion controller allows |
+//! | retransmission | after a probe timeout, doubled up to 5 s | also by what arrived later |
+//! | restarts, duplicates, checks, close, abort | the same | the same |
+//! | cookies and resets of a listener | answered | answered |
+//! | opening | connects; over serial lines it may also wait | either |
+//! | keep-alive, give-up, counters, version answers | none | there |
+//! | time | microseconds of any clock | the same |
+//!
+//! One packet in flight is a message rate of `MESSAGES` to a round trip at most, which is what a serial line carries anyway, and
+//! is all that RFC 8085 (section 3.1.2) allows to a sender without congestion control.
+//!
+//! It does not talk to a peer that takes only shorter messages than `BYTES`, whose datagrams cannot hold one, or whose channel 0
+//! is a `Latest` one: hellos of such a peer are dropped, and the link does not connect.
+//!
+//! ```
+//! use ackline::compact::Serial;
+//! use ackline::{Channel, Event, Instant};
+//!
+//! // All zeros: as a `static` it costs no flash. Four messages of 64 bytes each way, frames of 192 bytes.
+//! static LINK: std::sync::Mutex<Serial<4, 64, 192>> = std::sync::Mutex::new(Serial::new());
+//!
+//! let now = Instant::ZERO;
+//! let mut a = LINK.lock().unwrap();
+//! let mut b = Serial::<4, 64, 192>::new();
+//! a.start(1, 50_000); // the first number must differ at every boot, and from that of the other side
+//! b.start(2, 50_000);
+//! a.connect(now);
+//! let id = a.send(now, Channel(0), b"21.5 C").unwrap();
+//!
+//! let mut buffer = [0; 192];
+//! let mut taken = 0;
+//! for _ in 0..2 {
+//!     while let Some(len) = a.poll_transmit(now, &mut buffer) {
+//!         b.handle_datagram(now, &buffer[..len]); // framing and a line would be in between
+//!     }
+//!     while let Some(delivery) = b.recv(now) {
+//!         assert_eq!(delivery.payload, b"21.5 C"); // taking it settles it
+//!         taken += 1;
+//!     }
+//!     while let Some(len) = b.poll_transmit(now, &mut buffer) {
+//!         a.handle_datagram(now, &buffer[..len]);
+//!     }
+//! }
+//! assert_eq!(taken, 1);
+//! assert_eq!(a.poll_event(), Some(Event::Connected));
+//! assert_eq!(a.poll_event(), Some(Event::Settled(id)));
+//! ```
 
 mod codec;
 mod hello;
 mod receive;
 mod transmit;
 
+use codec::copy;
+
 use crate::config::Channel;
 use crate::error::SendError;
 use crate::event::{CloseReason, Delivery, DeliveryId, Event, FailReason, MessageId};
 use crate::time::Instant;
 
-/// A link over a serial line with [`framing`](crate::framing), which checks what it carries and never reorders it.
+/// A link over a serial line with [`framing`](crate::framing), which checks what it carries and never reorders it. The peer's
+/// configuration is one of [`Medium::Framed`](crate::Medium::Framed).
 pub type Serial<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize> =
     Link<MESSAGES, BYTES, DATAGRAM, false>;
 
-/// A link over UDP or the like.
+/// A link over UDP or the like. It has a link id of three bytes, and its packets carry a check.
 pub type Datagrams<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize> =
     Link<MESSAGES, BYTES, DATAGRAM, true>;
 
@@ -57,15 +117,23 @@ mod news {
     pub(super) const CLOSED: u8 = 16;
 }
 
-/// States of a place in the inbox that are no lengths.
+/// States of a place in the inbox.
 mod place {
-    pub(super) const EMPTY: u16 = 0xffff;
-    pub(super) const SKIPPED: u16 = 0xfffe;
+    pub(super) const EMPTY: u16 = 0;
+    pub(super) const SKIPPED: u16 = 1;
+    /// This and more: the length of a message that is there, and this.
+    pub(super) const READY: u16 = 2;
     /// Beside a length: the message is redelivered.
     pub(super) const REDELIVERED: u16 = 0x8000;
 }
 
 /// One association with one peer.
+///
+/// `MESSAGES` (a power of two up to 32) of `BYTES` bytes each wait in either direction. `DATAGRAM` is the longest datagram in
+/// bytes, at least 128 and 33 more than `BYTES`, and at most 1,200. `CHECKED`: the medium is one of datagrams ([`Datagrams`]), not a framed
+/// one ([`Serial`]).
+///
+/// Drive it like the full link, see the [crate's front page](crate#driving-a-link).
 // In this order what is small and used most has short addresses: on ARMv6-M bytes beyond 31 and words beyond 124 take an
 // instruction more.
 #[derive(Clone, Debug)]
@@ -81,8 +149,8 @@ pub struct Link<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize
     window: u8,
     /// How many consecutive packet numbers up to `largest` arrived; 0: not even that.
     run: u8,
-    /// The length of the peer's packet numbers.
-    ack_len: u8,
+    /// How many bits of its packet numbers the peer sends.
+    ack_bits: u8,
     is_confirmed: bool,
     /// The peer has told all its parameters.
     has_params: bool,
@@ -150,12 +218,12 @@ struct Checked {
 impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHECKED: bool>
     Link<MESSAGES, BYTES, DATAGRAM, CHECKED>
 {
-    /// A link for a `static`: all zeros but for a few bytes. It does nothing before it is [started](Self::start).
+    /// A link for a `static`, all zeros. It does nothing before it is [started](Self::start).
     pub const fn new() -> Self {
         const {
             assert!(MESSAGES.is_power_of_two() && MESSAGES <= 32);
-            assert!(BYTES < 1 << 14);
-            assert!(DATAGRAM >= 128 && DATAGRAM >= BYTES + transmit::OVERHEAD_MAX && DATAGRAM <= 65_527);
+            assert!(BYTES > 0 && BYTES < 1 << 14 && MESSAGES * BYTES <= 65_536);
+            assert!(DATAGRAM >= 128 && DATAGRAM >= BYTES + transmit::OVERHEAD_MAX && DATAGRAM <= 1200);
         }
         Link {
             phase: Phase::Closed,
@@ -165,7 +233,7 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
             backoff: 0,
             window: 0,
             run: 0,
-            ack_len: 0,
+            ack_bits: 0,
             is_confirmed: false,
             has_params: false,
             is_draining: false,
@@ -212,9 +280,13 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
         }
     }
 
-    /// Begins a life of this side: it waits for a hello; see [`connect`](Self::connect).
+    /// Begins the life of this side, once. It waits for a hello then; see [`connect`](Self::connect).
     ///
-    /// `seed` is the incarnation: not 0, different at every boot and from the peer's.
+    /// `seed` is the incarnation: not 0, different at every boot (a hardware random number, or a counter that survives power
+    /// loss), and from that of the peer, or else its hellos are taken for echoes. Over UDP it should be unpredictable.
+    ///
+    /// `initial_rtt`, in microseconds up to 8 s, is the round trip that is assumed before the first sample: the first hello is
+    /// repeated after three times as long. `Config::serial` assumes 50,000, `Config::udp` 100,000.
     pub fn start(&mut self, seed: u64, initial_rtt: u32) {
         self.phase = Phase::Idle;
         self.incarnation = seed;
@@ -228,7 +300,8 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
         }
     }
 
-    /// Opens the association actively.
+    /// Opens the association actively. Over datagrams every compact link should: one that waits does not say so to a peer that
+    /// takes it for its predecessor. Over serial lines either side may wait. Does nothing on a link that is open or closed.
     pub fn connect(&mut self, _now: Instant) {
         if self.phase == Phase::Idle {
             self.open();
@@ -240,11 +313,15 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
         self.due |= bit::HELLO;
     }
 
-    /// Takes a message into the outbox.
+    /// Takes a message for channel 0 into the outbox. It may be sent before the link is connected.
+    ///
+    /// It will have exactly one outcome, by [`poll_event`](Self::poll_event). `Ok` does not say that it was sent.
     ///
     /// # Errors
     ///
-    /// As `Link::send`.
+    /// Nothing was taken. [`SendError::Full`]: `MESSAGES` are not settled; try again after [`Event::Writable`].
+    /// [`SendError::TooLarge`]: longer than `BYTES`. [`SendError::NoSuchChannel`]: another channel than 0.
+    /// [`SendError::Closed`]: closed, or not started.
     pub fn send(&mut self, _now: Instant, channel: Channel, payload: &[u8]) -> Result<MessageId, SendError> {
         if self.phase == Phase::Closed || self.is_draining {
             return Err(SendError::Closed);
@@ -258,23 +335,24 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
             return Err(SendError::Full);
         }
         let slot = n as usize % MESSAGES;
-        let too_large = SendError::TooLarge { max: BYTES as u32 };
-        let room = self.out.get_mut(slot).and_then(|s| s.get_mut(..payload.len())).ok_or(too_large)?;
-        room.copy_from_slice(payload);
-        if let Some(len) = self.out_len.get_mut(slot) {
+        if let (Some(room), Some(len)) = (self.out.get_mut(slot), self.out_len.get_mut(slot)) {
+            if !copy(room, payload) {
+                return Err(SendError::TooLarge { max: BYTES as u32 });
+            }
             *len = payload.len() as u16;
         }
         self.end = n.wrapping_add(1);
         Ok(id_of(n))
     }
 
-    /// The next received message. Taking it settles it.
+    /// The next received message, if there is one. Taking it settles it. Poll for datagrams afterwards: the settlement goes
+    /// out.
     pub fn recv(&mut self, _now: Instant) -> Option<Delivery<'_>> {
         let n = self.base;
         let slot = n as usize % MESSAGES;
         let state = self.in_len.get_mut(slot)?;
         let taken = *state;
-        if taken >= place::SKIPPED {
+        if taken < place::READY {
             return None;
         }
         *state = place::EMPTY;
@@ -284,7 +362,7 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
             // An acknowledgement has left already: what is settled must be said for certain.
             self.due |= bit::SETTLED;
         }
-        let len = usize::from(taken & !place::REDELIVERED);
+        let len = usize::from(taken & !place::REDELIVERED).wrapping_sub(place::READY.into());
         Some(Delivery {
             id: DeliveryId { channel: Channel(0), sequence: n, generation: 0 },
             payload: self.inn.get(slot)?.get(..len)?,
@@ -294,7 +372,7 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
 
     /// Whether [`recv`](Self::recv) would give something.
     pub fn has_delivery(&self) -> bool {
-        self.in_len.get(self.base as usize % MESSAGES).is_some_and(|&s| s < place::SKIPPED)
+        self.in_len.get(self.base as usize % MESSAGES).is_some_and(|&s| s >= place::READY)
     }
 
     fn pass_skipped(&mut self) {
@@ -343,7 +421,9 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
             || self.phase == Phase::Closed && self.reported != self.end
     }
 
-    /// Ends the link in order.
+    /// Ends the link in order: no more messages are accepted, what was accepted is delivered and settled, then the peer is
+    /// told, then [`Event::Closed`] with [`CloseReason::Drained`] comes. Without a peer that answers this never ends: see
+    /// [`abort`](Self::abort).
     pub fn close(&mut self, _now: Instant) {
         self.is_draining = true;
         if self.phase == Phase::Idle {
@@ -352,7 +432,7 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
         self.check_drained();
     }
 
-    /// Ends the link at once.
+    /// Ends the link at once: what is not settled fails, the peer is told once.
     pub fn abort(&mut self, _now: Instant) {
         if self.phase != Phase::Closed {
             self.finish(CloseReason::Aborted, FailReason::Closed);
@@ -390,7 +470,8 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
         self.peer != 0 && self.phase == Phase::Open
     }
 
-    /// Whether the link has ended.
+    /// Whether the link has ended, or was not started. It may still have to answer the peer: keep driving it for a few round
+    /// trips.
     pub fn is_closed(&self) -> bool {
         self.phase == Phase::Closed
     }

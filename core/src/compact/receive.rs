@@ -2,6 +2,7 @@
 //! malformed, damaged or of another association changes nothing; then the frames are obeyed.
 
 use super::codec::Reader;
+use super::codec::copy;
 use super::transmit::{BIND_ACKED, BIND_OTHER, BIND_PACKET, CLOSE_ANSWER};
 use super::{Link, Phase, bit, news, place, precedes};
 use crate::check::crc32c;
@@ -17,21 +18,35 @@ const RUN_MAX: u8 = 32;
 /// late by somebody who was not there.
 const SAMPLE_MAX: u32 = 4_000_000;
 
-/// What a packet brings, as far as it matters for acknowledging it.
+/// A packet that is taken apart: what is known of it before its frames are looked at, and what they bring.
 #[derive(Default)]
-pub(super) struct Body {
+pub(super) struct Packet {
+    /// Its number, if it has one.
+    pub(super) number: u32,
+    pub(super) is_numbered: bool,
+    /// Of how many bits its number was.
+    pub(super) bits: u8,
+    /// The largest number that it acknowledges is the last one that was used.
+    pub(super) acks_last: bool,
+    /// Its sender knows this incarnation, so that what it says of our messages holds.
+    pub(super) mine: bool,
+    /// Its frames were found well-formed, and are to be obeyed.
+    pub(super) is_sound: bool,
+    pub(super) is_eliciting: bool,
+    pub(super) no_room: bool,
+    /// The code of a close frame, and 256.
+    pub(super) close: u32,
     /// The sum over the restored numbers.
     pub(super) binding: u32,
-    is_eliciting: bool,
-    no_room: bool,
-    has_close: bool,
-    close_code: u8,
 }
 
 impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHECKED: bool>
     Link<MESSAGES, BYTES, DATAGRAM, CHECKED>
 {
-    /// Takes in a datagram.
+    /// Takes in a datagram. Whatever it is, it is never an error: what is of no use is dropped.
+    ///
+    /// Afterwards: `recv`, `poll_event`, `poll_transmit`, `poll_timeout`. Taking messages before transmitting saves packets:
+    /// what is settled then rides with the acknowledgement.
     pub fn handle_datagram(&mut self, now: Instant, datagram: &[u8]) -> Receipt {
         let now = now.as_micros();
         let (body, check) = if CHECKED {
@@ -75,89 +90,70 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
                 return Receipt::Dropped;
             }
         }
-        let mut body = Body::default();
-        let mut number = None;
+        let mut packet = Packet { mine: true, ..Packet::default() };
         if first < 0x40 {
-            let (n, bits) = r.number(self.largest.wrapping_add(1));
-            number = Some((n, bits));
-            body.binding = n.wrapping_mul(BIND_PACKET);
+            let bits;
+            (packet.number, bits) = r.number(self.largest.wrapping_add(1));
+            packet.bits = bits as u8;
+            packet.is_numbered = true;
+            packet.binding = packet.number.wrapping_mul(BIND_PACKET);
         }
-        let mut acked = None;
         if first >= 0x20 {
-            let largest = self.acks(first & 0x1f, &mut r);
-            acked = Some(largest);
-            body.binding = body.binding.wrapping_add(largest.wrapping_mul(BIND_ACKED));
-        } else {
-            r.is_bad |= first != 0;
-        }
-        let frames = r.rest;
-        self.frames(&mut r, number.map(|n| n.0), false, true, &mut body);
-        let is_bound = !CHECKED || check == body.binding ^ self.checked.key_in;
-        if r.is_bad || first & 0xe0 == 0x40 || !is_bound {
+            self.acks(first & 0x1f, &mut r, &mut packet);
+        } else if first != 0 {
             return Receipt::Dropped;
         }
-        if CHECKED && id == self.checked.next_id {
-            self.take_next_id();
+        if first & 0xe0 == 0x40 || !self.frames(r, &mut packet) {
+            return Receipt::Dropped;
         }
-        self.obey(now, number, acked, frames, true, body);
+        if CHECKED {
+            if check != packet.binding ^ self.checked.key_in {
+                return Receipt::Dropped;
+            }
+            if id == self.checked.next_id {
+                self.take_next_id();
+            }
+        }
+        self.obey(now, r.rest, &mut packet);
         self.confirm();
         Receipt::Accepted
     }
 
-    /// Reads acknowledgement fields; returns the largest number.
-    pub(super) fn acks(&self, bits: u8, r: &mut Reader<'_>) -> u32 {
-        let largest = r.number_before(self.next.wrapping_sub(1));
-        if bits & 0x10 != 0 {
-            r.is_bad |= r.varint().wrapping_sub(1) >= u32::MAX >> 3;
+    /// Reads acknowledgement fields.
+    pub(super) fn acks(&self, bits: u8, r: &mut Reader<'_>, packet: &mut Packet) {
+        let last = self.next.wrapping_sub(1);
+        let largest = r.number_before(last);
+        packet.acks_last = largest == last;
+        packet.binding = packet.binding.wrapping_add(largest.wrapping_mul(BIND_ACKED));
+        if bits & 0x10 != 0 && r.varint().wrapping_sub(1) >= u32::MAX >> 3 {
+            r.is_bad = true;
         }
-        let mut span = r.varint() >> 1;
-        for _ in 0..2 * (bits & 15) {
-            // Halves cannot overflow.
-            span = span.saturating_add((r.varint() >> 1).saturating_add(1));
-        }
-        r.is_bad |= span >= 1 << 30;
-        largest
+        let first = r.varint();
+        r.spans(first, bits & 15);
     }
 
     /// What follows from a packet all of which is well-formed.
-    pub(super) fn obey(
-        &mut self,
-        now: u64,
-        number: Option<(u32, u32)>,
-        acked: Option<u32>,
-        frames: &[u8],
-        mine: bool,
-        mut body: Body,
-    ) {
-        if self.phase != Phase::Closed {
-            let mut r = Reader::new(frames);
-            self.frames(&mut r, number.map(|n| n.0), true, mine, &mut body);
-            // Settlements come before acknowledgements (R6.19).
-            if acked == Some(self.next.wrapping_sub(1)) && self.flight != 0 {
-                self.on_acked(now);
-            }
+    pub(super) fn obey(&mut self, now: u64, frames: &[u8], packet: &mut Packet) {
+        let mut is_closed = self.phase == Phase::Closed;
+        packet.is_sound = !is_closed;
+        self.frames(Reader::new(frames), packet);
+        // Settlements come before acknowledgements (R6.19).
+        if packet.acks_last && packet.mine && self.flight != 0 {
+            self.on_acked(now);
         }
-        let is_eliciting = body.is_eliciting;
-        if let Some((n, bits)) = number
-            && !body.no_room
-        {
-            self.on_number(now, n, bits, is_eliciting);
-        }
-        if self.phase == Phase::Closed {
-            // R15.3.
-            if number.is_some() && !(body.has_close && body.close_code == CLOSE_ANSWER) {
-                self.due |= bit::CLOSE;
-            }
-        } else if body.has_close {
+        if packet.close != 0 && !is_closed {
             let reason = if self.is_draining && self.settled == self.end {
                 CloseReason::Drained
             } else {
                 CloseReason::Peer
             };
-            let due = self.due;
             self.finish(reason, FailReason::PeerClosed);
-            self.due = due & (bit::ACK | bit::SEEN);
-            if body.close_code != CLOSE_ANSWER {
+            is_closed = true;
+        }
+        if packet.is_numbered && !packet.no_room {
+            self.on_number(now, packet);
+            if is_closed && packet.close != 256 + u32::from(CLOSE_ANSWER) {
+                // R15.2, R15.3.
                 self.due |= bit::CLOSE;
             }
         }
@@ -188,124 +184,134 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
     }
 
     /// A numbered packet was received and stored.
-    pub(super) fn on_number(&mut self, now: u64, n: u32, bits: u32, is_eliciting: bool) {
-        let distance = n.wrapping_sub(self.largest) as i32;
+    fn on_number(&mut self, now: u64, packet: &Packet) {
+        let distance = packet.number.wrapping_sub(self.largest) as i32;
+        if distance > 1 {
+            self.run = 0;
+        }
         if distance > 0 {
-            if distance > 1 {
-                self.run = 0;
-            }
-            self.largest = n;
+            self.largest = packet.number;
             self.largest_at = now as u32;
-            self.ack_len = (bits / 7) as u8;
+            self.ack_bits = packet.bits;
         }
-        if distance > 0 || distance == -i32::from(self.run) {
-            self.run = (self.run + 1).min(RUN_MAX);
+        if (distance > 0 || distance == -i32::from(self.run)) && self.run < RUN_MAX {
+            self.run += 1;
         }
-        self.due |= bit::SEEN | if is_eliciting { bit::ACK } else { 0 };
+        if self.run > 0 {
+            self.due |= bit::SEEN;
+            if packet.is_eliciting {
+                self.due |= bit::ACK;
+            }
+        }
     }
 
-    /// Reads frames; obeys them if `apply`.
-    pub(super) fn frames(
-        &mut self,
-        r: &mut Reader<'_>,
-        number: Option<u32>,
-        apply: bool,
-        mine: bool,
-        body: &mut Body,
-    ) {
+    /// Reads frames, and obeys them if the packet is sound. `false`: they are malformed.
+    pub(super) fn frames(&mut self, mut r: Reader<'_>, packet: &mut Packet) -> bool {
         let mut n = 0u32;
         let mut kind_before = 0;
         while !r.rest.is_empty() {
             let mut kind = r.u8();
             if kind == 0 {
-                r.is_bad |= r.rest.iter().any(|&b| b != 0);
-                return;
+                return !r.is_bad && r.rest.iter().all(|&b| b == 0);
             }
             // All but settled frames need a number.
-            r.is_bad |= number.is_none() && kind & 0xe0 != 0x40;
-            body.is_eliciting |= kind != 4;
+            if !packet.is_numbered && kind & 0xe0 != 0x40 {
+                return false;
+            }
+            if kind != 4 {
+                packet.is_eliciting = true;
+            }
             if kind == 6 || kind == 7 {
-                r.is_bad |= kind_before == 0;
+                if kind_before == 0 {
+                    return false;
+                }
                 kind = kind_before & 0xbf | (kind & 1) << 6;
                 n = n.wrapping_add(1);
+            } else if kind == 4 {
+                // Nothing is remembered for so long (R6.22), but it is bound.
+                n = r.number_before(packet.number);
             } else if kind >= 0x40 {
-                let is_settled = kind < 0x60;
-                let reference = match kind & 15 {
-                    0 if is_settled => self.settled,
-                    0 => self.base,
-                    _ => 0,
-                };
+                let mut reference = if kind < 0x60 { self.settled } else { self.base };
+                if kind & 15 != 0 {
+                    reference = 0;
+                }
                 n = r.number(reference).0;
             }
-            let is_first = kind & 15 == 0;
+            if kind == 4 || kind >= 0x40 {
+                packet.binding = packet.binding.wrapping_add(n.wrapping_mul(BIND_OTHER));
+            }
             kind_before = 0;
+            let mut value = 0;
+            let mut payload: &[u8] = &[];
             match kind {
-                1 => {}
-                2 => {
-                    if r.varint() < (MESSAGES * BYTES) as u32 && apply && mine {
-                        self.window = 1;
+                1 | 4 | 0x40..=0x4f => {}
+                2 => value = r.varint(),
+                0x60..=0x6f => {
+                    value = r.varint();
+                    if value >= i32::MAX as u32 {
+                        return false;
                     }
                 }
                 3 => {
                     r.varint();
                     r.varint();
                 }
-                4 => {
-                    // Nothing is remembered for so long (R6.22), but it is bound.
-                    n = r.number_before(number.unwrap_or(0));
-                }
-                5 => {
-                    body.close_code = r.u8();
-                    body.has_close = true;
-                }
-                0x40..=0x5f => {
-                    if kind & 0x10 != 0 {
-                        Self::more(r);
+                5 => packet.close = 256 + u32::from(r.u8()),
+                0x50..=0x5f => {
+                    // What is settled besides is heard of when the number passes it (R6.17).
+                    let count = r.u8();
+                    if count == 0 {
+                        return false;
                     }
-                    if apply && mine && is_first {
-                        self.on_settled(n);
-                    }
+                    r.spans(0, count);
                 }
-                0x60..=0x6f => {
-                    let count = r.varint();
-                    r.is_bad |= count >= i32::MAX as u32;
-                    if apply && is_first {
-                        body.no_room |= !self.on_skip(n, count.wrapping_add(1));
-                    }
-                }
-                0x80.. => {
+                // We take no fragments, and say so.
+                0x80.. if kind & 0x20 == 0 => {
                     let mut len = r.rest.len();
                     if kind & 0x40 != 0 {
                         len = r.varint() as usize;
-                        r.is_bad |= len >= r.rest.len();
+                        if len >= r.rest.len() {
+                            return false;
+                        }
                     }
-                    let payload = r.bytes(len);
-                    // We take no fragments, and say so.
-                    r.is_bad |= kind & 0x20 != 0;
+                    payload = r.bytes(len);
                     kind_before = kind;
-                    if apply {
-                        body.no_room |= !is_first || !self.store(n, payload, kind & 0x10 != 0);
-                    }
                 }
-                _ => r.is_bad = true,
-            }
-            if kind >= 0x40 || kind == 4 {
-                body.binding = body.binding.wrapping_add(n.wrapping_mul(BIND_OTHER));
+                _ => return false,
             }
             if r.is_bad {
-                return;
+                return false;
+            }
+            if packet.is_sound && !self.on_frame(kind, n, value, payload, packet) {
+                packet.no_room = true;
             }
         }
+        !r.is_bad
     }
 
-    /// The rest of a frame *settled and more*. It is heard of when the number passes it (R6.17).
-    fn more(r: &mut Reader<'_>) {
-        let count = r.u8();
-        let mut span = 0u32;
-        for _ in 0..2 * u32::from(count) {
-            span = span.saturating_add((r.varint() >> 1).saturating_add(1));
+    /// Obeys a frame. `false`: there is no room for it.
+    fn on_frame(&mut self, kind: u8, n: u32, value: u32, payload: &[u8], packet: &mut Packet) -> bool {
+        if kind == 2 && packet.mine && value < (MESSAGES * BYTES) as u32 {
+            self.window = 1;
         }
-        r.is_bad |= count == 0 || span >= 1 << 30;
+        if kind & 15 != 0 {
+            // Of another channel, or neither.
+            return kind < 0x80;
+        }
+        if kind < 0x60 {
+            if packet.mine {
+                self.on_settled(n);
+            }
+            return true;
+        }
+        if kind < 0x80 {
+            return self.on_skip(n, value + 1);
+        }
+        let mut state = payload.len() as u16 + place::READY;
+        if kind & 0x10 != 0 {
+            state |= place::REDELIVERED;
+        }
+        self.put(n, state, payload)
     }
 
     /// All messages before `n` are settled.
@@ -324,48 +330,35 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
         }
     }
 
-    /// The place of incoming message `n`. `Err`: whether it is a duplicate.
-    fn place(&mut self, n: u32) -> Result<&mut u16, bool> {
+    /// Notes what became of incoming message `n`, if that is not known yet. `false`: there is no room.
+    fn put(&mut self, n: u32, state: u16, payload: &[u8]) -> bool {
         let index = n.wrapping_sub(self.base);
         if index >= MESSAGES as u32 {
-            return Err(index > i32::MAX as u32);
+            // What is before was taken.
+            return index > i32::MAX as u32;
         }
-        match self.in_len.get_mut(n as usize % MESSAGES) {
-            Some(state) if *state == place::EMPTY => Ok(state),
-            _ => Err(true),
-        }
-    }
-
-    /// Stores a message. `false`: there is no room.
-    fn store(&mut self, n: u32, payload: &[u8], redelivered: bool) -> bool {
-        let state = match self.place(n) {
-            Ok(state) => state,
-            Err(is_duplicate) => return is_duplicate,
+        let slot = n as usize % MESSAGES;
+        let (Some(room), Some(own)) = (self.inn.get_mut(slot), self.in_len.get_mut(slot)) else {
+            return false;
         };
-        *state = payload.len() as u16 | if redelivered { place::REDELIVERED } else { 0 };
-        let room = self.inn.get_mut(n as usize % MESSAGES).and_then(|s| s.get_mut(..payload.len()));
-        match room {
-            Some(room) => room.copy_from_slice(payload),
-            None => {
-                if let Some(state) = self.in_len.get_mut(n as usize % MESSAGES) {
-                    *state = place::EMPTY;
-                }
+        if *own == place::EMPTY {
+            if !copy(room, payload) {
                 return false;
             }
+            *own = state;
         }
         true
     }
 
     /// `count` messages from `first` on will not come. `false`: it cannot be noted.
     pub(super) fn on_skip(&mut self, first: u32, count: u32) -> bool {
+        // As many as can be outstanding, and as many that are behind.
         if count > 64 {
             return false;
         }
         for i in 0..count {
-            match self.place(first.wrapping_add(i)) {
-                Ok(state) => *state = place::SKIPPED,
-                Err(false) => return false,
-                Err(true) => {}
+            if !self.put(first.wrapping_add(i), place::SKIPPED, &[]) {
+                return false;
             }
         }
         self.pass_skipped();

@@ -80,7 +80,10 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
         self.settled.wrapping_add(waiting.min(u32::from(self.window)))
     }
 
-    /// Writes the next datagram to emit into `buffer` and returns its length.
+    /// Writes the next datagram to emit into `buffer` and returns its length; `None` if there is nothing to emit now. Call it
+    /// until then, after every other call that takes `&mut self`.
+    ///
+    /// `buffer` must hold `DATAGRAM` bytes; into a shorter one nothing is written.
     pub fn poll_transmit(&mut self, now: Instant, buffer: &mut [u8]) -> Option<usize> {
         if CHECKED && self.checked.reply_flags != 0 {
             return self.transmit_reply(buffer);
@@ -112,20 +115,21 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
                 w.u8(ack_bits);
             }
         } else {
-            w.u8(match (numbered, has_acks) {
-                (true, false) => first_byte::NUMBERED,
-                (true, true) => first_byte::NUMBERED_ACK | ack_bits,
-                (false, _) => first_byte::ACK_ONLY | ack_bits,
-            });
+            let mut first = first_byte::NUMBERED;
+            if has_acks {
+                let kind = if numbered { first_byte::NUMBERED_ACK } else { first_byte::ACK_ONLY };
+                first = kind | ack_bits;
+            }
+            w.u8(first);
             w.bytes(self.id.get(..self.id_len.into())?);
             if numbered {
                 // After so many probes the peer may restore a shorter one wrongly (R3.7).
-                w.number(self.next, if self.backoff > 7 { 4 } else { 2 });
+                w.number(self.next, if self.backoff > 7 { 28 } else { 14 });
                 binding = self.next.wrapping_mul(BIND_PACKET);
             }
         }
         if has_acks {
-            w.number(self.largest, self.ack_len);
+            w.number(self.largest, self.ack_bits);
             if delay != 0 {
                 w.varint(delay);
             }
@@ -156,7 +160,7 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
                     w.u8(7);
                 } else {
                     w.u8(kind);
-                    w.number(flying, 1);
+                    w.number(flying, 7);
                     kind_before = kind;
                 }
                 w.varint(len as u32);
@@ -169,10 +173,11 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
                 }
             }
         }
-        if self.peer != 0 {
-            // On every packet, so that the last message before it always has its length in front.
+        if self.has_params {
+            // On every packet, so that the last message before it always has its length in front. (Who is known from a bare
+            // hello only has not told where its numbers begin.)
             w.u8(0x40);
-            w.number(self.base, 1);
+            w.number(self.base, 7);
             binding = binding.wrapping_add(self.base.wrapping_mul(BIND_OTHER));
         }
         if CHECKED {
@@ -199,8 +204,7 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
             self.due = 0;
             self.next = self.next.wrapping_add(1);
             if is_open {
-                self.flight =
-                    due & bit::CONTROL | bit::FLYING | if in_hello { bit::HELLO } else { 0 };
+                self.flight = due & bit::CONTROL | bit::FLYING | if in_hello { bit::HELLO } else { 0 };
                 self.flying = flying;
                 if precedes(self.sent, flying) {
                     self.sent = flying;
@@ -221,7 +225,7 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
         for _ in 0..self.backoff {
             wait = (wait * 2).min(WAIT_MAX);
         }
-        self.wake = now + u64::from(wait);
+        self.wake = now.wrapping_add(wait.into());
     }
 
     /// R12.6, without backoff. What the peer holds an acknowledgement back for is in the samples.
@@ -241,12 +245,14 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
         }
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called (followed by `poll_transmit`), if nothing else
+    /// happens before. `None`: not at all. May change with every call that takes `&mut self`.
     pub fn poll_timeout(&self) -> Option<Instant> {
         (self.phase == Phase::Open && self.wake != u64::MAX).then_some(Instant::from_micros(self.wake))
     }
 
-    /// Does what time demands.
+    /// Does what time demands: probes. Call it when [`poll_timeout`](Self::poll_timeout) says; calling it earlier changes
+    /// nothing.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.phase != Phase::Open || now.as_micros() < self.wake {
             return;

@@ -20,6 +20,10 @@ use crate::world::{
 pub trait Subject {
     /// Boots its endpoints.
     type Factory: Factory;
+    /// What it plays of a schedule that asks for more than it has.
+    fn adapt(&self, schedule: &Schedule) -> Schedule {
+        schedule.clone()
+    }
     /// The factory for this schedule's carrier and nodes.
     fn factory(&self, schedule: &Schedule) -> Self::Factory;
     /// What a node of this schedule promises. Channels 0 to 5 are used; those beyond the contract are refused.
@@ -73,6 +77,7 @@ pub fn stage<S: Subject>(subject: &S, schedule: &Schedule, drive: Drive) -> Worl
 
 /// Plays `schedule` and answers every emission, or what was broken.
 pub fn play<S: Subject>(subject: &S, schedule: &Schedule, drive: Drive) -> Verdict<Vec<Emission>> {
+    let schedule = &subject.adapt(schedule);
     let mut world = stage(subject, schedule, drive);
     world.run_until(schedule.heals_at() + 2 * MILLISECOND)?;
     world.converge_within(schedule.bound(subject.probe_wait_max()))?;

@@ -12,18 +12,24 @@ use panic_halt as _;
 use static_cell::ConstStaticCell;
 
 const DATAGRAM_MAX: usize = 192;
-type Node = Serial<4, 64, DATAGRAM_MAX>;
+
+/// Everything that the program keeps.
+struct Node {
+    link: Serial<4, 64, DATAGRAM_MAX>,
+    deframer: Deframer<DATAGRAM_MAX>,
+    buffer: [u8; DATAGRAM_MAX],
+    message: [u8; 64],
+}
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
-    static LINK: ConstStaticCell<Node> = ConstStaticCell::new(Node::new());
-    static DEFRAMER: ConstStaticCell<Deframer<DATAGRAM_MAX>> =
-        ConstStaticCell::new(Deframer::new(FrameCheck::Crc32));
-    static TRANSMIT: ConstStaticCell<[u8; DATAGRAM_MAX]> = ConstStaticCell::new([0; DATAGRAM_MAX]);
-    let (Some(link), Some(deframer), Some(buffer)) = (LINK.try_take(), DEFRAMER.try_take(), TRANSMIT.try_take())
-    else {
-        halt()
-    };
+    static LINK: ConstStaticCell<Node> = ConstStaticCell::new(Node {
+        link: Serial::new(),
+        deframer: Deframer::new(FrameCheck::Crc32),
+        buffer: [0; DATAGRAM_MAX],
+        message: [0; 64],
+    });
+    let Some(Node { link, deframer, buffer, message }) = LINK.try_take() else { halt() };
     link.start(wish().into(), 50_000);
     link.connect(now());
     loop {
@@ -37,7 +43,7 @@ fn main() -> ! {
         }
         while link.poll_event().is_some() {}
         if wish() == 1 {
-            let _ = link.send(now(), Channel(0), &[wish() as u8; 64]);
+            let _ = link.send(now(), Channel(0), message);
         }
         if link.poll_timeout().is_some_and(|deadline| deadline <= now()) {
             link.handle_timeout(now());
