@@ -377,10 +377,16 @@ impl<S: Storage> OutChannel<S> {
         self.lost.len > 0 || self.new_fits(window, credit, any_outstanding)
     }
 
+    /// Whether messages wait until the peer settles earlier ones. Those may have expired meanwhile: nothing is outstanding
+    /// then.
+    pub(super) fn waits_for_window(&self, window: u32) -> bool {
+        self.next_send != self.end()
+            && self.config.mode != Mode::Latest
+            && self.next_send.since(self.cum) >= window
+    }
+
     fn new_fits(&self, window: u32, credit: u32, any_outstanding: bool) -> bool {
-        if self.next_send == self.end()
-            || self.config.mode != Mode::Latest && self.next_send.since(self.cum) >= window
-        {
+        if self.next_send == self.end() || self.waits_for_window(window) {
             return false;
         }
         match self.at(self.next_send) {

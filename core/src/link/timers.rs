@@ -95,7 +95,10 @@ impl<S: Storage, C: Controller> Link<S, C> {
     /// When to ask a peer that holds messages unsettled whether it is still there: if it has restarted, it does not know
     /// of them and has no reason to speak.
     fn patience_at(&self) -> Option<Instant> {
-        let waits = self.out.as_slice().iter().any(|o| o.outstanding > 0);
+        let window = self.peer.window;
+        let is_waiting = |o: &super::OutChannel<S>| o.outstanding > 0 || o.waits_for_window(window);
+        // What has expired is not outstanding, and yet `close` and the window wait until the peer is done with it.
+        let waits = self.is_draining || self.out.as_slice().iter().any(is_waiting);
         if !waits || !self.is_connected || self.recovery.open_count > 0 || self.due.ping {
             return None;
         }
