@@ -4,6 +4,7 @@
 //! done ones leave from the front, which moves `base`. What is before `base` is a duplicate, as is anything that is not
 //! missing: deduplication is a comparison. Payloads lie in a ring of blocks until they are taken.
 
+use super::granules::{bitmap_len, masks};
 use crate::config::{Mode, Settle};
 use crate::sequence::{Range, Sequence};
 use crate::storage::{ByteRing, List, Ring, Storage};
@@ -109,6 +110,12 @@ impl<S: Storage> InChannel<S> {
             changed_at: Sequence(0),
             told_in: None,
         }
+    }
+
+    /// Gives back the memory of what is empty.
+    pub(super) fn trim(&mut self) {
+        self.entries.trim();
+        self.bytes.trim();
     }
 
     pub(super) fn mode(&self) -> Mode {
@@ -238,11 +245,10 @@ impl<S: Storage> InChannel<S> {
     fn mark_granules(&mut self, bitmap: u32, a: &Arrival<'_>) -> u32 {
         let bits = self.bytes.slice_mut(bitmap, bitmap_len(a.total));
         let mut added = 0;
-        for g in a.offset / GRANULE..(a.offset + a.payload.len() as u32).div_ceil(GRANULE) {
-            if let Some(b) = bits.get_mut((g / 8) as usize) {
-                let bit = 1u8 << (g % 8);
-                added += u32::from(*b & bit == 0);
-                *b |= bit;
+        for (i, mask) in masks(a.offset, a.payload.len() as u32) {
+            if let Some(b) = bits.get_mut(i) {
+                added += (mask & !*b).count_ones();
+                *b |= mask;
             }
         }
         added
@@ -507,8 +513,4 @@ fn insert<L: List<Range>>(ranges: &mut L, n: Sequence) {
     } else {
         ranges.insert(i, Range { first: n, last: n });
     }
-}
-
-const fn bitmap_len(len: u32) -> u32 {
-    len.div_ceil(GRANULE * 8)
 }

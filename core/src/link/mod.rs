@@ -8,6 +8,7 @@
 //! be called next.
 
 mod acks;
+mod granules;
 mod handshake;
 mod inbox;
 mod outbox;
@@ -514,6 +515,27 @@ impl<S: Storage, C: Controller> Link<S, C> {
     /// Whether the link has ended. It may still have to answer the peer: keep driving it for a few round trips.
     pub fn is_closed(&self) -> bool {
         self.phase == Phase::Closed
+    }
+
+    /// Gives back the memory of queues that are empty, where the storage has any to give. For a link that has been silent
+    /// for a while: one that goes on allocates it again.
+    pub fn trim(&mut self) {
+        self.release_lent();
+        for out in self.out.as_mut_slice() {
+            out.trim();
+        }
+        for channel in self.inn.as_mut_slice() {
+            channel.trim();
+        }
+        self.deadlines.trim();
+        self.packets.trim();
+        self.frames.trim();
+    }
+
+    /// Payload bytes that were accepted and have not left yet: what a driver can watch to stop before memory fills with what
+    /// the path cannot take.
+    pub fn unsent_len(&self) -> u32 {
+        self.out.as_slice().iter().map(|out| out.held.saturating_sub(out.outstanding)).sum()
     }
 
     /// Whether everything that was accepted is settled, expired or failed.

@@ -7,6 +7,7 @@
 //! Invariants: `front <= cum <= next_send <= end`; a number before `next_send` was sent at least once in this
 //! association; the work of every call is proportional to the messages it changes.
 
+use super::granules::{bitmap_len, masks};
 use super::sent::{FrameKind, SentFrame};
 use crate::config::{ChannelConfig, Mode};
 use crate::event::FailReason;
@@ -155,6 +156,12 @@ impl<S: Storage> OutChannel<S> {
             repeat_from: first,
             repeat_to: first,
         }
+    }
+
+    /// Gives back the memory of what is empty.
+    pub(super) fn trim(&mut self) {
+        self.messages.trim();
+        self.bytes.trim();
     }
 
     /// One after the newest message.
@@ -925,10 +932,9 @@ impl<S: Storage> OutChannel<S> {
         let bits = bitmap_len(total) as usize;
         let trailer = self.bytes.slice_mut(position, trailer_len(total));
         let Some((acked, lost_bits)) = trailer.split_at_mut_checked(bits) else { return };
-        for g in offset / GRANULE..(offset + len).div_ceil(GRANULE) {
-            let (i, bit) = ((g / 8) as usize, 1u8 << (g % 8));
+        for (i, mask) in masks(offset, len) {
             let (Some(a), Some(l)) = (acked.get(i), lost_bits.get_mut(i)) else { return };
-            *l = if lost && a & bit == 0 { *l | bit } else { *l & !bit };
+            *l = *l & !mask | if lost { mask & !*a } else { 0 };
         }
     }
 
@@ -942,11 +948,10 @@ impl<S: Storage> OutChannel<S> {
         let bits = bitmap_len(total) as usize;
         let trailer = self.bytes.slice_mut(position, trailer_len(total));
         let Some((acked, lost_bits)) = trailer.split_at_mut_checked(bits) else { return };
-        for g in offset / GRANULE..(offset + len).div_ceil(GRANULE) {
-            let (i, bit) = ((g / 8) as usize, 1u8 << (g % 8));
+        for (i, mask) in masks(offset, len) {
             if let (Some(a), Some(l)) = (acked.get_mut(i), lost_bits.get_mut(i)) {
-                *a |= bit;
-                *l &= !bit;
+                *a |= mask;
+                *l &= !mask;
             }
         }
         let granules = total.div_ceil(GRANULE);
@@ -981,10 +986,6 @@ impl<S: Storage> OutChannel<S> {
             self.pop_finished();
         }
     }
-}
-
-const fn bitmap_len(len: u32) -> u32 {
-    len.div_ceil(GRANULE * 8)
 }
 
 /// Two bitmaps of granules follow the payload: acknowledged, and lost.

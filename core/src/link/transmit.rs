@@ -61,6 +61,17 @@ impl<S: Storage, C: Controller> Link<S, C> {
     /// `buffer` should hold `Config::datagram_max` bytes. A smaller one is made do with, as long as a hello fits (128
     /// bytes and 7 for each channel).
     pub fn poll_transmit(&mut self, now: Instant, buffer: &mut [u8]) -> Option<usize> {
+        self.transmit(now, buffer, false)
+    }
+
+    /// The same for drivers that hand many datagrams of equal length to the system at once (segmentation offload): a packet
+    /// that is full because more waits is padded to the length of `buffer`, or to the longest that the peer takes. Costs up to
+    /// 32 bytes in such packets, and none in others.
+    pub fn poll_transmit_full(&mut self, now: Instant, buffer: &mut [u8]) -> Option<usize> {
+        self.transmit(now, buffer, true)
+    }
+
+    fn transmit(&mut self, now: Instant, buffer: &mut [u8], fills: bool) -> Option<usize> {
         let now = self.tick(now);
         self.release_lent();
         if self.reply.is_some() {
@@ -76,7 +87,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
             Phase::Idle => None,
             Phase::Closed if !self.due.close => None,
             Phase::Closed if !self.peer.is_confirmed => None,
-            _ => self.transmit_packet(now, buffer),
+            _ => self.transmit_packet(now, buffer, fills),
         }?;
         Some(self.on_datagram_sent(now, n))
     }
@@ -136,7 +147,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
         (at > self.now).then_some(at)
     }
 
-    fn transmit_packet(&mut self, now: Instant, buffer: &mut [u8]) -> Option<usize> {
+    fn transmit_packet(&mut self, now: Instant, buffer: &mut [u8], fills: bool) -> Option<usize> {
         if !self.can_number() {
             self.retire(now);
         }
@@ -225,11 +236,11 @@ impl<S: Storage, C: Controller> Link<S, C> {
             // Not even a part of a message fits beside the hello: it has to wait for the answer, so ask for one.
             self.due.ping |= in_hello && self.peer.incarnation != 0 && self.recovery.open_count == 0;
             if self.due.ping {
-                return self.transmit_packet(now, buffer);
+                return self.transmit_packet(now, buffer, fills);
             }
             return None;
         }
-        self.close_frames(&mut w, &draft, in_hello);
+        self.close_frames(&mut w, &draft, in_hello, fills);
         let len = w.len();
         let check = match (check_len, in_hello) {
             (0, _) => None,
@@ -736,9 +747,10 @@ impl<S: Storage, C: Controller> Link<S, C> {
     }
 
     /// The last message of a packet needs no length; a first hello is padded instead.
-    fn close_frames(&mut self, w: &mut Writer<'_>, draft: &Draft, in_hello: bool) {
+    fn close_frames(&mut self, w: &mut Writer<'_>, draft: &Draft, in_hello: bool, fills: bool) {
         let padded = match draft.control & control::PING {
             _ if in_hello => self.hello_padding(),
+            _ if fills && draft.is_full => w.len() + w.room(),
             // Somebody who has forgotten us must be able to say so with something shorter (protocol.md, section 9).
             control::PING if draft.frame_count == 0 && self.can_reorder() => PING_LEN,
             _ => 0,

@@ -8,8 +8,6 @@ use super::Buffer;
 
 const HEADER: u32 = 8;
 const FREE: u32 = 1 << 31;
-/// An empty buffer that is longer than this is given back.
-const KEEP: usize = 2048;
 /// The first allocation on the heap.
 const FIRST: usize = 256;
 
@@ -106,10 +104,13 @@ impl<B: Buffer> ByteRing<B> {
             }
             self.head = self.head.wrapping_add(h & !FREE);
         }
-        if self.buffer.as_slice().len() > KEEP {
+    }
+
+    /// Gives the buffer back, if no block is in use.
+    pub(crate) fn trim(&mut self) {
+        if self.head == self.tail && self.buffer.resize(0, 0, 0) {
             self.head = 0;
             self.tail = 0;
-            self.buffer.resize(0, 0, 0);
         }
     }
 
@@ -161,9 +162,7 @@ impl<B: Buffer> ByteRing<B> {
         self.head = 0;
         self.tail = 0;
         self.live = 0;
-        if self.buffer.as_slice().len() > KEEP {
-            self.buffer.resize(0, 0, 0);
-        }
+        self.trim();
     }
 }
 

@@ -1,4 +1,4 @@
-//! Storage that is allocated as needed and given back when empty.
+//! Storage that is allocated as needed and given back when asked.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -8,8 +8,8 @@ use super::{Buffer, Ring, Slots, Storage};
 
 /// Storage on the heap: small when idle, grows to what the path and the application need.
 ///
-/// What bounds it is the configuration: `receive_buffer`, `receive_window`, `send_buffer`. Memory is given back when a
-/// queue runs empty; as it had to be filled before, that costs a constant amount of work per byte.
+/// What bounds it is the configuration: `receive_buffer`, `receive_window`, `send_buffer`. A queue keeps
+/// its memory when it runs empty, so that a running link allocates nothing; [`Link::trim`](crate::Link::trim) gives it back.
 #[derive(Clone, Copy, Debug, Default)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Heap;
@@ -17,9 +17,6 @@ pub struct Heap;
 /// The most packets in flight and the most frames in them: 14-bit packet numbers allow half of 2^14
 /// (protocol.md, section 3).
 const PACKETS_MAX: usize = 8192;
-
-/// A ring keeps this many places when it becomes empty.
-const KEEP: usize = 8;
 
 impl Storage for Heap {
     type Messages<T: Clone + Debug> = HeapRing<T, { 1 << 16 }>;
@@ -61,11 +58,7 @@ impl<T, const MAX: usize> Ring<T> for HeapRing<T, MAX> {
         true
     }
     fn pop_front(&mut self) -> Option<T> {
-        let item = self.0.pop_front();
-        if self.0.is_empty() && self.0.capacity() > 4 * KEEP {
-            self.0.shrink_to(KEEP);
-        }
-        item
+        self.0.pop_front()
     }
     fn at(&self, index: usize) -> Option<&T> {
         self.0.get(index)
@@ -75,6 +68,11 @@ impl<T, const MAX: usize> Ring<T> for HeapRing<T, MAX> {
     }
     fn clear(&mut self) {
         self.0 = VecDeque::new();
+    }
+    fn trim(&mut self) {
+        if self.0.is_empty() {
+            self.0 = VecDeque::new();
+        }
     }
 }
 

@@ -36,6 +36,8 @@ pub trait Ring<T>: Default {
     fn at_mut(&mut self, index: usize) -> Option<&mut T>;
     /// Removes everything.
     fn clear(&mut self);
+    /// Gives the memory back, if nothing is held.
+    fn trim(&mut self) {}
 }
 
 /// A short list that is kept sorted by its user.
