@@ -9,8 +9,11 @@ use ackline::event::{DeliveryId, Event, MessageId};
 
 use crate::clock::Clock;
 use crate::error::{ConnectError, RecvError, SendError};
-use crate::message::{Outcomes, Received};
+use crate::message::{Messages, Outcomes, Received};
 use crate::peer::{Peer, State};
+
+/// Messages that enter the outbox under one lock: others get their turn, and packets leave, in between.
+const LOCKED_MAX: usize = 64;
 
 /// Takes the datagrams of a link to its peer and back.
 pub(crate) trait Carrier: Send + Sync {
@@ -49,17 +52,77 @@ impl<C: Carrier + ?Sized> Handle<C> {
         self.carrier.clock().now()
     }
 
-    pub(crate) fn try_send(
+    pub(crate) fn try_send(&self, channel: Channel, payload: &[u8]) -> Result<MessageId, SendError> {
+        self.send_if(channel, payload, None, |_| true)
+    }
+
+    /// The same for calls that can wait: answers [`SendError::Full`] also while enough waits to leave.
+    pub(crate) fn send_soon(
         &self,
         channel: Channel,
         payload: &[u8],
         deadline: Option<Instant>,
     ) -> Result<MessageId, SendError> {
+        self.send_if(channel, payload, deadline, State::has_room_ahead)
+    }
+
+    fn send_if(
+        &self,
+        channel: Channel,
+        payload: &[u8],
+        deadline: Option<Instant>,
+        may_send: impl FnOnce(&State) -> bool,
+    ) -> Result<MessageId, SendError> {
         let now = self.now();
         let mut state = self.peer.lock();
+        if !may_send(&state) {
+            return Err(SendError::Full);
+        }
+        state.burst.before_send(now);
         let result = state.send(now, channel, payload, deadline);
         if result.is_ok() {
             self.carrier.after_send(&self.peer, state, now);
+        }
+        result
+    }
+
+    /// Sends as many of `payloads` as may leave soon, and takes them off the slice.
+    pub(crate) fn send_many_soon<P: AsRef<[u8]>>(
+        &self,
+        channel: Channel,
+        payloads: &mut &[P],
+    ) -> Result<(), SendError> {
+        while !payloads.is_empty() {
+            let now = self.now();
+            let mut state = self.peer.lock();
+            if !state.has_room_ahead() {
+                return Err(SendError::Full);
+            }
+            state.burst.before_send(now);
+            let mut result = Ok(());
+            let mut count = 0;
+            for payload in payloads.iter().take(LOCKED_MAX) {
+                result = state.send(now, channel, payload.as_ref(), None).map(|_| ());
+                if result.is_err() {
+                    break;
+                }
+                count += 1;
+            }
+            *payloads = &payloads[count..];
+            if count > 0 {
+                self.carrier.after_send(&self.peer, state, self.now());
+            }
+            result?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn take_many(&self, messages: &mut Messages) -> Result<(), RecvError> {
+        let now = self.now();
+        let mut state = self.peer.lock();
+        let result = state.take_many(now, messages);
+        if result.is_ok() {
+            self.carrier.after_take(&self.peer, state, now);
         }
         result
     }

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use crate::carrier::{BlockingCarrier, Handle};
 use crate::clock::Clock;
 use crate::error::{ConnectError, RecvError, SendError};
-use crate::message::{Message, Outcomes, Received, Typed};
+use crate::message::{Message, Messages, Outcomes, Received, Typed};
 
 /// One association with one peer, over UDP or a byte stream.
 ///
@@ -42,7 +42,7 @@ impl Connection {
 
     // ---- sending
 
-    /// Sends `payload` on `channel`. Blocks while the outbox is full.
+    /// Sends `payload` on `channel`. Blocks while the outbox is full, or holds 256 KiB that have not left yet.
     ///
     /// # Errors
     ///
@@ -51,13 +51,32 @@ impl Connection {
         self.send_waiting(channel, payload, None, Instant::MAX)
     }
 
+    /// Sends `payloads` one after another, which costs less than as many calls of [`send`](Self::send). Blocks as
+    /// that does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send`](Self::send), for one of the messages. Those before it were accepted, it and those after it were not.
+    pub fn send_many(&self, channel: Channel, payloads: &[impl AsRef<[u8]>]) -> Result<(), SendError> {
+        let mut rest = payloads;
+        let mut result = self.0.send_many_soon(channel, &mut rest);
+        if result == Err(SendError::Full) {
+            self.flush();
+            self.wait(Instant::MAX, || {
+                result = self.0.send_many_soon(channel, &mut rest);
+                result != Err(SendError::Full)
+            });
+        }
+        result
+    }
+
     /// Sends if the outbox has room, and returns at once.
     ///
     /// # Errors
     ///
     /// [`SendError::Full`], and those of [`send`](Self::send).
     pub fn try_send(&self, channel: Channel, payload: &[u8]) -> Result<MessageId, SendError> {
-        self.0.try_send(channel, payload, None)
+        self.0.try_send(channel, payload)
     }
 
     /// Sends a message that is worthless after `lifetime`: then, unless it is settled, it ends as *expired*, and an
@@ -97,11 +116,11 @@ impl Connection {
         deadline: Option<Instant>,
         limit: Instant,
     ) -> Result<MessageId, SendError> {
-        let mut result = self.0.try_send(channel, payload, deadline);
+        let mut result = self.0.send_soon(channel, payload, deadline);
         if result == Err(SendError::Full) {
             self.flush();
             self.wait(limit, || {
-                result = self.0.try_send(channel, payload, deadline);
+                result = self.0.send_soon(channel, payload, deadline);
                 result != Err(SendError::Full)
             });
         }
@@ -153,6 +172,23 @@ impl Connection {
     /// [`RecvError::Closed`].
     pub fn recv_into(&self, payload: &mut Vec<u8>) -> Result<Received, RecvError> {
         self.take_until(payload, Instant::MAX)
+    }
+
+    /// Takes the messages that are there into `messages`, which is cleared first and keeps its memory: up to about 1,000, or
+    /// 256 KiB. Costs less than taking them one by one. Blocks until there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError::Closed`].
+    pub fn recv_many(&self, messages: &mut Messages) -> Result<(), RecvError> {
+        let mut result = self.0.take_many(messages);
+        if result == Err(RecvError::Empty) {
+            self.wait(Instant::MAX, || {
+                result = self.0.take_many(messages);
+                result != Err(RecvError::Empty)
+            });
+        }
+        result
     }
 
     /// Takes the next message as a value, decoded by postcard. Blocks until there is one.

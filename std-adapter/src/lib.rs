@@ -26,6 +26,7 @@
 #![forbid(unsafe_code)]
 
 mod boundary;
+mod burst;
 mod carrier;
 mod clock;
 mod connection;
@@ -42,9 +43,9 @@ mod wait;
 
 pub use ackline::Stats;
 pub use ackline::config::{Channel, ChannelConfig, Mode, Settle};
-pub use ackline::event::{CloseReason, DeliveryId, Event, FailReason, MessageId};
+pub use ackline::event::{CloseReason, Delivery, DeliveryId, Event, FailReason, MessageId};
 pub use ackline::{Config, UnknownDelivery};
 pub use connection::{Connection, Events};
 pub use error::{ConnectError, RecvError, SendError};
-pub use message::{Message, Outcomes, Received, Typed};
-pub use udp::{Endpoint, connect};
+pub use message::{Message, Messages, Outcomes, Received, Typed};
+pub use udp::{Endpoint, connect, interface_datagram_max};

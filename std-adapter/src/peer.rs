@@ -15,17 +15,17 @@ use ackline::event::{CloseReason, DeliveryId, Event, MessageId};
 use ackline::{Instant, LinkId};
 
 use crate::boundary::Link;
+use crate::burst::Burst;
 use crate::error::{RecvError, SendError};
-use crate::message::{Outcomes, Received};
+use crate::message::{Messages, Outcomes, Received};
 
 /// Outcomes kept for a reader that is behind. Beyond it they stay in the link, whose outbox then fills: back-pressure.
 /// Chosen: more than a link's outbox of one channel holds by default (32,768).
 const EVENTS_MAX: usize = 65_536;
 
-/// Bytes that a message takes on the wire beside its payload, about.
-const OVERHEAD_LEN: usize = 4;
-/// Bytes that the settlement of one message takes on the wire, about.
-pub(crate) const TAKEN_LEN: usize = 2;
+/// Payload bytes that calls which can wait let queue up before anything of them has left: what the path cannot take now stays
+/// with the application, and out of memory. Chosen: more than a system call takes, less than a processor's cache.
+const AHEAD_LEN: u32 = 256 << 10;
 
 /// One link and those who wait for it.
 #[derive(Debug)]
@@ -57,13 +57,11 @@ pub(crate) struct State {
     pub(crate) again: bool,
     /// When the driver looks at the timers of this link next.
     pub(crate) scheduled: Instant,
-    /// Bytes accepted or settled since datagrams were last taken out.
-    pub(crate) unsent_len: usize,
-    /// Calls in quick succession, and when the last of them was.
-    pub(crate) streak: u32,
-    pub(crate) last_call: Instant,
-    /// Since when datagrams wait to be taken out.
-    pub(crate) unsent_since: Instant,
+    /// What was done since datagrams were last taken out.
+    pub(crate) burst: Burst,
+    /// When datagrams were last taken out, and whether the memory that empty queues keep was given back since (UDP).
+    pub(crate) emitted_at: Instant,
+    pub(crate) is_trimmed: bool,
     events: VecDeque<Event>,
     watchers: usize,
     close_reason: Option<CloseReason>,
@@ -95,10 +93,9 @@ impl Peer {
                 is_emitting: false,
                 again: false,
                 scheduled: Instant::MAX,
-                unsent_len: 0,
-                streak: 0,
-                last_call: Instant::ZERO,
-                unsent_since: Instant::ZERO,
+                burst: Burst::new(),
+                emitted_at: Instant::ZERO,
+                is_trimmed: true,
                 events: VecDeque::new(),
                 watchers: 0,
                 close_reason: None,
@@ -141,10 +138,7 @@ impl State {
         match result {
             Ok(id) => {
                 self.sent += 1;
-                if self.unsent_len == 0 {
-                    self.unsent_since = now;
-                }
-                self.unsent_len += payload.len() + OVERHEAD_LEN;
+                self.burst.on_send(now, payload.len());
                 Ok(id)
             }
             Err(ackline::SendError::Closed) => {
@@ -155,19 +149,40 @@ impl State {
         }
     }
 
+    /// Whether calls that can wait should go on. A closed link says why not by itself.
+    pub(crate) fn has_room_ahead(&self) -> bool {
+        self.link.unsent_len() < AHEAD_LEN || self.link.is_closed()
+    }
+
     /// Takes one message into `payload` (cleared first).
     pub(crate) fn take(&mut self, now: Instant, payload: &mut Vec<u8>) -> Result<Received, RecvError> {
         if let Some(delivery) = self.link.recv(now) {
             payload.clear();
             payload.extend_from_slice(delivery.payload);
-            self.unsent_len += TAKEN_LEN;
+            self.burst.on_take(delivery.payload.len());
             return Ok(Received { id: delivery.id, redelivered: delivery.redelivered });
         }
         if self.has_ended() { Err(RecvError::Closed(self.close_reason)) } else { Err(RecvError::Empty) }
     }
 
+    /// Takes messages into `messages` (cleared first), as many as it may hold.
+    pub(crate) fn take_many(&mut self, now: Instant, messages: &mut Messages) -> Result<(), RecvError> {
+        messages.clear();
+        while !messages.is_full()
+            && let Some(delivery) = self.link.recv(now)
+        {
+            self.burst.on_take(delivery.payload.len());
+            messages.push(&delivery);
+        }
+        match messages.is_empty() {
+            false => Ok(()),
+            true if self.has_ended() => Err(RecvError::Closed(self.close_reason)),
+            true => Err(RecvError::Empty),
+        }
+    }
+
     pub(crate) fn settle(&mut self, now: Instant, id: DeliveryId) -> Result<(), ackline::UnknownDelivery> {
-        self.unsent_len += TAKEN_LEN;
+        self.burst.on_take(0);
         self.link.settle(now, id)
     }
 

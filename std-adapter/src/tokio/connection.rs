@@ -11,7 +11,7 @@ use tokio::time::timeout_at;
 
 use crate::carrier::{Carrier, Handle};
 use crate::error::{ConnectError, RecvError, SendError};
-use crate::message::{Message, Outcomes, Received, Typed};
+use crate::message::{Message, Messages, Outcomes, Received, Typed};
 
 /// One association with one peer, for tasks. Clones share it; see [`Connection`](crate::Connection) for what `send`
 /// promises and what dropping does.
@@ -29,13 +29,28 @@ impl Connection {
         Connection(Arc::new(handle))
     }
 
-    /// Sends `payload` on `channel`. Waits while the outbox is full.
+    /// Sends `payload` on `channel`. Waits while the outbox is full, or holds 256 KiB that have not left yet.
     ///
     /// # Errors
     ///
     /// [`SendError::TooLarge`], [`SendError::NoSuchChannel`], or [`SendError::Closed`]. Never [`SendError::Full`].
     pub async fn send(&self, channel: Channel, payload: &[u8]) -> Result<MessageId, SendError> {
-        self.until(|| match self.0.try_send(channel, payload, None) {
+        self.until(|| match self.0.send_soon(channel, payload, None) {
+            Err(SendError::Full) => None,
+            result => Some(result),
+        })
+        .await
+    }
+
+    /// Sends `payloads` one after another, which costs less than as many calls of [`send`](Self::send). Waits while the outbox
+    /// is full. Dropped before it is complete, it has sent those at the beginning.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send`](Self::send), for one of the messages. Those before it were accepted, it and those after it were not.
+    pub async fn send_many(&self, channel: Channel, payloads: &[impl AsRef<[u8]>]) -> Result<(), SendError> {
+        let mut rest = payloads;
+        self.until(|| match self.0.send_many_soon(channel, &mut rest) {
             Err(SendError::Full) => None,
             result => Some(result),
         })
@@ -48,7 +63,7 @@ impl Connection {
     ///
     /// [`SendError::Full`], and those of [`send`](Self::send).
     pub fn try_send(&self, channel: Channel, payload: &[u8]) -> Result<MessageId, SendError> {
-        self.0.try_send(channel, payload, None)
+        self.0.try_send(channel, payload)
     }
 
     /// Sends a message that is worthless after `lifetime`. Waits while the outbox is full, at most for `lifetime`.
@@ -63,7 +78,7 @@ impl Connection {
         lifetime: Duration,
     ) -> Result<MessageId, SendError> {
         let deadline = Some(self.0.now() + lifetime);
-        let sent = self.until(|| match self.0.try_send(channel, payload, deadline) {
+        let sent = self.until(|| match self.0.send_soon(channel, payload, deadline) {
             Err(SendError::Full) => None,
             result => Some(result),
         });
@@ -127,6 +142,20 @@ impl Connection {
     /// [`RecvError::Closed`].
     pub async fn recv_into(&self, payload: &mut Vec<u8>) -> Result<Received, RecvError> {
         self.until(|| match self.0.take(payload) {
+            Err(RecvError::Empty) => None,
+            result => Some(result),
+        })
+        .await
+    }
+
+    /// Takes the messages that are there into `messages`; see [`Connection::recv_many`](crate::Connection::recv_many). Waits
+    /// until there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError::Closed`].
+    pub async fn recv_many(&self, messages: &mut Messages) -> Result<(), RecvError> {
+        self.until(|| match self.0.take_many(messages) {
             Err(RecvError::Empty) => None,
             result => Some(result),
         })
@@ -226,7 +255,8 @@ impl Connection {
             if let Some(value) = ready() {
                 return value;
             }
-            let listener = self.0.peer.changed.listen();
+            // On the stack: waiting allocates nothing.
+            event_listener::listener!(self.0.peer.changed => listener);
             // What came before the listener was set up is seen here, what comes later is heard.
             if let Some(value) = ready() {
                 return value;

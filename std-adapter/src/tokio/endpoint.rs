@@ -10,9 +10,10 @@ use tokio::net::UdpSocket;
 use tokio::sync::Notify;
 
 use super::Connection;
+use crate::burst::Leave;
 use crate::carrier::{Carrier, Handle};
 use crate::clock::Clock;
-use crate::peer::{Peer, State, TAKEN_LEN};
+use crate::peer::{Peer, State};
 use crate::udp::hub::{Hub, Receiver, Wake};
 use crate::udp::{bind_socket, check_family, resolve};
 
@@ -20,15 +21,6 @@ use crate::udp::{bind_socket, check_family, resolve};
 const LINGER: Duration = Duration::from_secs(1);
 /// Receiving system calls in a row before other tasks get their turn.
 const TURNS_MAX: usize = 8;
-/// Calls less than this after the one before are a burst: their messages are left to the driving task, which puts them
-/// into common packets.
-const BURST_GAP: Duration = Duration::from_micros(3);
-/// Calls in a burst before messages wait for more.
-const BURST_CALLS: u32 = 4;
-/// Payload bytes that wait at most: a full batch of one system call.
-const BURST_LEN: usize = 60_000;
-/// Messages taken before their settlements leave.
-const TAKEN_MAX: usize = 64;
 
 /// A UDP socket that carries connections, for tasks.
 #[derive(Clone)]
@@ -148,11 +140,12 @@ async fn drive(hub: Arc<Hub>, readiness: UdpSocket, mut receiver: Box<Receiver>,
         hub.awake();
         if readable {
             for _ in 0..TURNS_MAX {
-                let received =
-                    readiness.try_io(tokio::io::Interest::READABLE, || match hub.receive(&mut receiver) {
+                let received = readiness.try_io(tokio::io::Interest::READABLE, || {
+                    match hub.receive(&mut receiver, None) {
                         0 => Err(io::ErrorKind::WouldBlock.into()),
                         count => Ok(count),
-                    });
+                    }
+                });
                 if received.is_err() {
                     break;
                 }
@@ -202,19 +195,15 @@ impl Carrier for TaskCarrier {
     }
 
     fn after_send<'a>(&self, peer: &'a Arc<Peer>, mut state: MutexGuard<'a, State>, now: Instant) {
-        let is_burst = now - state.last_call < BURST_GAP;
-        state.streak = if is_burst { state.streak.saturating_add(1) } else { 0 };
-        state.last_call = now;
-        if state.streak >= BURST_CALLS && state.unsent_len < BURST_LEN {
+        if state.burst.after_send(now) == Leave::Later {
             self.leave_to_driver(peer, state);
-            return;
+        } else {
+            self.hub.emit(peer, state, now);
         }
-        self.hub.emit(peer, state, now);
-        peer.lock().last_call = self.hub.clock.now();
     }
 
     fn after_take<'a>(&self, peer: &'a Arc<Peer>, state: MutexGuard<'a, State>, now: Instant) {
-        if state.unsent_len >= TAKEN_MAX * TAKEN_LEN {
+        if state.burst.after_take() == Leave::Full {
             self.hub.emit(peer, state, now);
         } else {
             self.leave_to_driver(peer, state);

@@ -62,7 +62,12 @@ impl Batch {
         let mut count = usize::from(self.len > 0);
         while count < segments_max.max(1) && (self.len + datagram_max <= BATCH_LEN || count == 0) {
             let room = &mut self.bytes[self.len..self.len + datagram_max];
-            let Some(len) = link.poll_transmit(now, room) else { return Rest::Drained };
+            let polled = if segments_max > 1 {
+                link.poll_transmit_full(now, room)
+            } else {
+                link.poll_transmit(now, room)
+            };
+            let Some(len) = polled else { return Rest::Drained };
             count += 1;
             if self.segment_len == 0 {
                 self.segment_len = len;

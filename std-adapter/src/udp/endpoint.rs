@@ -11,25 +11,16 @@ use ackline::Instant;
 
 use super::hub::lock;
 use super::lead::{Driver, Waiter};
+use crate::burst::Leave;
 use crate::carrier::{BlockingCarrier, Carrier, Handle};
 use crate::clock::Clock;
 use crate::connection::Connection;
-use crate::peer::{Peer, State, TAKEN_LEN};
+use crate::peer::{Peer, State};
 
 /// Socket buffers asked for, in bytes; the system may give less. Chosen: a few windows of a fast local path.
 const SOCKET_BUFFER_LEN: usize = 4 << 20;
 /// How long links may take to close after the last handle is gone.
 const LINGER: Duration = Duration::from_secs(1);
-/// Calls less than this many microseconds after the one before are a burst.
-const BURST_GAP: Duration = Duration::from_micros(3);
-/// Calls in a burst before messages wait for more.
-const BURST_CALLS: u32 = 4;
-/// Payload bytes that wait at most: a full batch of one system call.
-const BURST_LEN: usize = 60_000;
-/// How long the first of them waits at most while the burst goes on.
-const BURST_TIME: Duration = Duration::from_micros(200);
-/// Messages taken before their settlements leave.
-const TAKEN_MAX: usize = 64;
 
 /// A UDP socket that carries connections, both those it opens and those it accepts.
 ///
@@ -179,34 +170,28 @@ impl Carrier for UdpCarrier {
 
     fn after_send<'a>(&self, peer: &'a Arc<Peer>, mut state: MutexGuard<'a, State>, now: Instant) {
         let hub = &self.driver.hub;
-        let is_burst = now - state.last_call < BURST_GAP;
-        state.streak = if is_burst { state.streak.saturating_add(1) } else { 0 };
-        state.last_call = now;
-        if state.streak < BURST_CALLS {
-            hub.emit(peer, state, now);
-            peer.lock().last_call = hub.clock.now();
-            return;
-        }
-        let waits = state.unsent_len < BURST_LEN && now - state.unsent_since < BURST_TIME;
-        if waits && hub.is_tended.load(Ordering::SeqCst) {
+        let leave = state.burst.after_send(now);
+        if leave == Leave::Later && hub.is_tended.load(Ordering::SeqCst) {
             let is_listed = state.is_listed;
             hub.list(peer, state);
-            if is_listed || hub.is_tended.load(Ordering::SeqCst) {
-                return;
+            if !is_listed && !hub.is_tended.load(Ordering::SeqCst) {
+                // It went while we added to its list.
+                hub.emit_listed();
+            } else if !is_listed {
+                self.driver.rouse();
             }
-            // It went while we added to its list.
-            hub.emit_listed();
             return;
         }
         hub.emit(peer, state, now);
-        // Nobody else reads the socket while this thread sends without pause: acknowledgements open the window.
-        self.driver.drive_once();
-        peer.lock().last_call = hub.clock.now();
+        if leave != Leave::Now {
+            // Nobody else reads the socket while this thread sends without pause: acknowledgements open the window.
+            self.driver.drive_once();
+        }
     }
 
     fn after_take<'a>(&self, peer: &'a Arc<Peer>, state: MutexGuard<'a, State>, now: Instant) {
         let hub = &self.driver.hub;
-        if state.unsent_len >= TAKEN_MAX * TAKEN_LEN {
+        if state.burst.after_take() == Leave::Full {
             hub.emit(peer, state, now);
             return;
         }

@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use ackline::Instant;
 use ackline::listener::Incoming;
-use ackline::{Config, Receipt};
+use ackline::{Config, LinkId, Receipt};
 use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 
 use super::batch::{Batch, Rest};
+use super::spin::Spin;
 use super::table::Table;
 use super::timers::Timers;
 use crate::boundary::{Sorter, new_link};
@@ -22,9 +23,9 @@ use crate::clock::Clock;
 use crate::peer::{Peer, State};
 use crate::wait::{Interest, Waker, wait};
 
-/// Buffers of one receiving system call. Chosen: with coalescing (GRO) one buffer already holds up to 64 datagrams;
-/// without, this many datagrams amortise the call.
-const BUFFERS: usize = 16;
+/// Buffers of one receiving system call. Chosen: with coalescing (GRO) one buffer already holds up to 64 datagrams, and all of
+/// them together fit a processor's cache; without, this many datagrams amortise the call.
+const BUFFERS: usize = 8;
 /// The largest that the kernel coalesces into one buffer.
 const BUFFER_LEN: usize = 65_536;
 /// The longest answer to a datagram that belongs to no link: what `Listener::incoming` asks for.
@@ -40,6 +41,9 @@ const UNVALIDATED_MAX: usize = 256;
 const ENDED_TIME: Duration = Duration::from_secs(1);
 /// How long a link that nobody holds any more may take to deliver what was sent.
 const ABANDONED_TIME: Duration = Duration::from_secs(60);
+/// How long a link must be silent before the memory of its empty queues is given back. Chosen: longer than the pauses of what
+/// people would call a running flow.
+const TRIM_AFTER: Duration = Duration::from_secs(1);
 /// How long to wait for room in the socket's send buffer before a datagram counts as lost.
 const WRITABLE_WAIT: Duration = Duration::from_millis(5);
 
@@ -89,6 +93,8 @@ pub(crate) struct Hub {
     sleeps_until: AtomicU64,
     /// Whether somebody will look at `listed` soon without being woken.
     pub(crate) is_tended: AtomicBool,
+    /// Whether that will take longer than usual.
+    pub(super) is_drowsy: AtomicBool,
     pub(crate) wake: Wake,
 }
 
@@ -97,6 +103,9 @@ pub(crate) struct Receiver {
     sorter: Sorter,
     buffers: Box<[u8]>,
     touched: Vec<Arc<Peer>>,
+    pub(super) spin: Spin,
+    /// The peer of the datagram before: consecutive ones are mostly from the same.
+    last: Option<(LinkId, Arc<Peer>)>,
 }
 
 impl Hub {
@@ -109,7 +118,8 @@ impl Hub {
         let udp = UdpSocketState::new(UdpSockRef::from(&socket))?;
         let sorter = Sorter::new(&config)?;
         let buffers = vec![0; BUFFERS * BUFFER_LEN].into_boxed_slice();
-        let receiver = Box::new(Receiver { sorter, buffers, touched: Vec::new() });
+        let receiver =
+            Box::new(Receiver { sorter, buffers, touched: Vec::new(), spin: Spin::new(), last: None });
         let hub = Hub {
             socket,
             udp,
@@ -126,6 +136,7 @@ impl Hub {
             arrivals: event_listener::Event::new(),
             sleeps_until: AtomicU64::new(0),
             is_tended: AtomicBool::new(false),
+            is_drowsy: AtomicBool::new(false),
             wake,
         };
         Ok((hub, receiver))
@@ -178,8 +189,9 @@ impl Hub {
     // ---- in
 
     /// Takes in what the socket has, at most one system call's worth. Returns the number of datagrams; zero if there
-    /// was none.
-    pub(crate) fn receive(self: &Arc<Self>, receiver: &mut Receiver) -> usize {
+    /// was none. `mine`: the caller is about to take messages of this peer, and what the link has to say leaves with their
+    /// settlements.
+    pub(crate) fn receive(&self, receiver: &mut Receiver, mine: Option<&Arc<Peer>>) -> usize {
         let mut metas = [RecvMeta::default(); BUFFERS];
         let mut buffers = std::mem::take(&mut receiver.buffers);
         let received = {
@@ -191,6 +203,10 @@ impl Hub {
         // Errors here are echoes of earlier datagrams (WSAECONNRESET, ECONNREFUSED) or of a network that is down:
         // the links' own timers deal with a peer that is not there.
         let filled = received.unwrap_or(0);
+        if filled == 0 {
+            receiver.buffers = buffers;
+            return 0;
+        }
         let now = self.clock.now();
         for incarnation in lock(&self.forgotten).drain(..) {
             receiver.sorter.forget(incarnation);
@@ -204,9 +220,14 @@ impl Hub {
             }
         }
         receiver.buffers = buffers;
+        receiver.last = None;
         while let Some(peer) = receiver.touched.pop() {
             let state = peer.lock();
-            self.emit(&peer, state, now);
+            if mine.is_some_and(|mine| Arc::ptr_eq(mine, &peer)) && state.link.has_delivery() {
+                self.list(&peer, state);
+            } else {
+                self.emit(&peer, state, now);
+            }
             peer.notify();
         }
         count
@@ -216,10 +237,18 @@ impl Hub {
         let mut reply = [0; REPLY_MAX];
         let answer = match receiver.sorter.sort(now, source, datagram, &mut reply) {
             Incoming::Link(id) => {
-                let found = lock(&self.table).by_id(id).cloned();
+                let found = match receiver.last.take_if(|(last, _)| *last == id) {
+                    Some((_, peer)) => Some(peer),
+                    None => lock(&self.table).by_id(id).cloned(),
+                };
                 match found {
                     // Only who has heard us knows this id.
-                    Some(peer) => return self.hand_over(now, source, datagram, peer, true, receiver),
+                    Some(peer) => {
+                        if self.hand_over(now, source, datagram, &peer, true, receiver) {
+                            receiver.last = Some((id, peer));
+                        }
+                        return;
+                    }
                     None => receiver.sorter.reset(now, datagram, &mut reply),
                 }
             }
@@ -239,7 +268,8 @@ impl Hub {
                 };
                 match peer {
                     Some(peer) => {
-                        return self.hand_over(now, source, datagram, peer, is_validated, receiver);
+                        self.hand_over(now, source, datagram, &peer, is_validated, receiver);
+                        return;
                     }
                     None => receiver.sorter.retry(now, source, datagram, &mut reply),
                 }
@@ -249,7 +279,7 @@ impl Hub {
             Incoming::Drop => {
                 let found = lock(&self.table).by_address(source).cloned();
                 if let Some(peer) = found {
-                    self.hand_over(now, source, datagram, peer, false, receiver);
+                    self.hand_over(now, source, datagram, &peer, false, receiver);
                 }
                 return;
             }
@@ -259,15 +289,16 @@ impl Hub {
         }
     }
 
+    /// Gives a datagram to the link that it is for. Returns whether its ids and its peer's address are what they were.
     fn hand_over(
         &self,
         now: Instant,
         source: SocketAddr,
         datagram: &[u8],
-        peer: Arc<Peer>,
+        peer: &Arc<Peer>,
         validates: bool,
         receiver: &mut Receiver,
-    ) {
+    ) -> bool {
         let mut state = peer.lock();
         let is_accepted = state.link.handle_datagram(now, datagram) == Receipt::Accepted;
         if is_accepted && validates && !state.is_validated {
@@ -276,18 +307,20 @@ impl Hub {
         }
         // A hello that the link did not like opens nothing.
         let is_arrival = is_accepted && std::mem::take(&mut state.is_new);
-        if state.ids != state.link.local_link_ids() || is_accepted && state.remote != source {
-            self.rename(state, source, is_accepted, &peer);
-        } else {
+        let is_same = state.ids == state.link.local_link_ids() && (!is_accepted || state.remote == source);
+        if is_same {
             drop(state);
+        } else {
+            self.rename(state, source, is_accepted, peer);
         }
         if is_arrival {
             lock(&self.backlog).push_back(peer.clone());
             self.arrivals.notify(usize::MAX);
         }
-        if !receiver.touched.last().is_some_and(|last| Arc::ptr_eq(last, &peer)) {
-            receiver.touched.push(peer);
+        if !receiver.touched.last().is_some_and(|last| Arc::ptr_eq(last, peer)) {
+            receiver.touched.push(peer.clone());
         }
+        is_same
     }
 
     /// The link has other ids, or its peer another address. Rare: takes both locks, the table's first.
@@ -352,7 +385,9 @@ impl Hub {
         let segments_max = self.udp.max_gso_segments();
         loop {
             state.again = false;
-            state.unsent_len = 0;
+            state.is_listed = false;
+            state.is_trimmed = false;
+            state.burst.on_emit();
             let rest = batch.fill(now, &mut state.link, datagram_max, segments_max);
             if batch.is_empty() {
                 return state;
@@ -373,10 +408,13 @@ impl Hub {
 
     /// Timer, outcomes and end of a link that was just worked on.
     fn finish(&self, peer: &Arc<Peer>, mut state: MutexGuard<'_, State>) {
+        let now = self.clock.now();
+        state.burst.after_emit(now);
+        state.emitted_at = now;
         let has_events = state.drain_events();
         if state.link.is_closed() && !state.is_ending {
             state.is_ending = true;
-            state.until = self.clock.now() + ENDED_TIME;
+            state.until = now + ENDED_TIME;
             self.open_count.fetch_sub(1, Ordering::Relaxed);
             if !state.is_validated {
                 state.is_validated = true;
@@ -384,17 +422,23 @@ impl Hub {
             }
             self.arrivals.notify(usize::MAX);
         }
-        let deadline = state.link.poll_timeout().unwrap_or(Instant::MAX).min(state.until);
+        self.schedule(peer, &mut state);
+        drop(state);
+        if has_events {
+            peer.notify();
+        }
+    }
+
+    /// Sees to it that the driver looks at the link when its time comes.
+    fn schedule(&self, peer: &Arc<Peer>, state: &mut State) {
+        let idle = if state.is_trimmed { Instant::MAX } else { state.emitted_at + TRIM_AFTER };
+        let deadline = state.link.poll_timeout().unwrap_or(idle).min(state.until);
         if deadline < state.scheduled {
             state.scheduled = deadline;
             lock(&self.timers).push(deadline, peer.clone());
             if deadline.as_micros() < self.sleeps_until.load(Ordering::SeqCst) {
                 self.wake_driver();
             }
-        }
-        drop(state);
-        if has_events {
-            peer.notify();
         }
     }
 
@@ -434,14 +478,22 @@ impl Hub {
         }
     }
 
-    /// Emits what was left to the driver.
-    pub(crate) fn emit_listed(&self) {
-        let listed = std::mem::take(&mut *lock(&self.listed));
+    /// Emits what was left to the driver. Returns whether there was anything.
+    pub(crate) fn emit_listed(&self) -> bool {
+        let listed = {
+            let mut list = lock(&self.listed);
+            if list.is_empty() {
+                return false;
+            }
+            std::mem::take(&mut *list)
+        };
+        let mut any = false;
         for peer in &listed {
-            let mut state = peer.lock();
-            state.is_listed = false;
-            if state.unsent_len > 0 {
+            let state = peer.lock();
+            // Unless somebody did meanwhile.
+            if state.is_listed {
                 self.emit(peer, state, self.clock.now());
+                any = true;
             }
         }
         // Keeps the allocation unless another was begun meanwhile.
@@ -450,6 +502,7 @@ impl Hub {
             *list = listed;
             list.clear();
         }
+        any
     }
 
     fn transmit(
@@ -499,11 +552,23 @@ impl Hub {
                 self.time_is_up(&peer, state, now);
                 continue;
             }
-            if state.link.poll_timeout().is_some_and(|deadline| deadline <= now) {
-                state.link.handle_timeout(now);
+            match state.link.poll_timeout() {
+                Some(deadline) if deadline <= now => {
+                    state.link.handle_timeout(now);
+                    self.emit(&peer, state, now);
+                }
+                None if !state.is_trimmed && now - state.emitted_at >= TRIM_AFTER => {
+                    state.link.trim();
+                    state.is_trimmed = true;
+                }
+                _ => self.schedule(&peer, &mut state),
             }
-            self.emit(&peer, state, now);
         }
+    }
+
+    /// When the next timer is due.
+    pub(super) fn next_timer(&self) -> Instant {
+        lock(&self.timers).next().unwrap_or(Instant::MAX)
     }
 
     /// Announces a sleep of the driver and returns until when it may last, at most until `limit`. From here until

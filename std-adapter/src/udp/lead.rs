@@ -8,7 +8,8 @@
 //!
 //! ```text
 //!   asleep    an application thread drives (it has for longer than a tick); wakes when that thread stops
-//!   tending   application threads have driven within the last tick: look every tick, emit what was left to emit
+//!   tending   application threads have driven within the last tick: look every tick, emit what was left to emit; ticks
+//!             become longer while nothing ever was
 //!   driving   nobody else does
 //! ```
 //!
@@ -25,12 +26,15 @@ use ackline::Config;
 use ackline::Instant;
 
 use super::hub::{Hub, Receiver, Wake, lock};
+use super::spin;
 use crate::peer::Peer;
 use crate::wait::{Interest, Waker, wait};
 
 /// How often the stand-in looks while application threads drive. Chosen: half the shortest delay that the protocol
-/// knows (the acknowledgement delay, 1 ms), and rare enough to cost under 1 % of a core.
+/// knows (the acknowledgement delay, 1 ms), and rare enough to cost under 1 % of a core; at most so long that a request with
+/// its reply in 10 µs is hit by a look once in a hundred times.
 const TICK: Duration = Duration::from_micros(500);
+const TICK_MAX: Duration = Duration::from_millis(2);
 /// Receiving system calls in a row before timers get their turn.
 const TURNS_MAX: usize = 8;
 
@@ -124,7 +128,7 @@ impl Driver {
                     Followed::Again => continue,
                 }
             };
-            let value = self.drive_until(&mut receiver, limit, &mut ready);
+            let value = self.drive_until(&mut receiver, waiter, limit, &mut ready);
             self.release(receiver);
             return value;
         }
@@ -136,7 +140,7 @@ impl Driver {
         match receiver {
             Some(mut receiver) => {
                 for _ in 0..TURNS_MAX {
-                    if self.hub.receive(&mut receiver) == 0 {
+                    if self.hub.receive(&mut receiver, None) == 0 {
                         break;
                     }
                 }
@@ -150,26 +154,58 @@ impl Driver {
     fn drive_until<T>(
         &self,
         receiver: &mut Receiver,
+        waiter: &Waiter,
         limit: Instant,
         ready: &mut impl FnMut() -> Option<T>,
     ) -> Option<T> {
+        let mine = match waiter {
+            Waiter::Peer(peer) => Some(peer),
+            Waiter::Arrival => None,
+        };
         loop {
             self.hub.emit_listed();
             let value = ready();
             if value.is_some() {
                 return value;
             }
-            if self.sleep(limit) {
-                self.hub.receive(receiver);
-                if let Some(value) = ready() {
-                    return Some(value);
-                }
+            if self.take_in(receiver, mine, limit)
+                && let Some(value) = ready()
+            {
+                return Some(value);
             }
             self.hub.run_timers();
             if self.hub.clock.now() >= limit {
                 return ready();
             }
         }
+    }
+
+    /// Waits for datagrams, until the next timer or `limit` at most, and takes them in. Returns whether there were any.
+    fn take_in(&self, receiver: &mut Receiver, mine: Option<&Arc<Peer>>, limit: Instant) -> bool {
+        let clock = self.hub.clock;
+        let began = clock.now();
+        if receiver.spin.is_worth_it() {
+            let until = (began + spin::TIME).min(limit).min(self.hub.next_timer());
+            loop {
+                let any = self.hub.receive(receiver, mine) > 0;
+                let is_late = !any && clock.now() >= until;
+                if any || is_late {
+                    receiver.spin.on_tried(any);
+                }
+                if any {
+                    return true;
+                }
+                if is_late {
+                    break;
+                }
+            }
+        }
+        if !self.sleep(limit) {
+            return false;
+        }
+        let any = self.hub.receive(receiver, mine) > 0;
+        receiver.spin.on_waited(clock.now() - began);
+        any
     }
 
     /// Sleeps on the socket, until the next timer or `limit` at most. Returns whether there is something to receive.
@@ -206,10 +242,12 @@ impl Driver {
         limit: Instant,
         ready: &mut impl FnMut() -> Option<T>,
     ) -> Followed<T> {
-        let listener = match waiter {
-            Waiter::Peer(peer) => peer.changed.listen(),
-            Waiter::Arrival => self.hub.arrivals.listen(),
+        let event = match waiter {
+            Waiter::Peer(peer) => &peer.changed,
+            Waiter::Arrival => &self.hub.arrivals,
         };
+        // On the stack: waiting allocates nothing.
+        event_listener::listener!(*event => listener);
         let alone = {
             let mut lead = lock(&self.lead);
             if lead.receiver.is_some() {
@@ -253,8 +291,16 @@ impl Driver {
 
     // ---- the stand-in
 
+    /// Something was left to the stand-in, which may not look for a while.
+    pub(crate) fn rouse(&self) {
+        if self.hub.is_drowsy.load(Ordering::Relaxed) {
+            self.relieve.notify_one();
+        }
+    }
+
     fn stand_in(&self) {
         let mut seen = 0;
+        let mut tick = TICK;
         loop {
             let mut lead = lock(&self.lead);
             if self.is_done(&lead) {
@@ -265,6 +311,7 @@ impl Driver {
             if let Some(receiver) = lead.receiver.take_if(|_| takes_over) {
                 lead.is_stand_in = true;
                 drop(lead);
+                tick = TICK;
                 let receiver = self.drive(receiver);
                 let mut lead = lock(&self.lead);
                 lead.receiver = Some(receiver);
@@ -298,9 +345,11 @@ impl Driver {
             }
             let is_free = lead.receiver.is_some();
             self.hub.is_tended.store(true, Ordering::SeqCst);
-            let (lead, _) = self.relieve.wait_timeout(lead, TICK).unwrap_or_else(PoisonError::into_inner);
+            self.hub.is_drowsy.store(tick > TICK, Ordering::Relaxed);
+            let (lead, _) = self.relieve.wait_timeout(lead, tick).unwrap_or_else(PoisonError::into_inner);
             drop(lead);
-            self.hub.emit_listed();
+            let any = self.hub.emit_listed();
+            tick = if any { TICK } else { (tick * 2).min(TICK_MAX) };
             if is_free {
                 self.hub.run_timers();
             }
@@ -322,7 +371,7 @@ impl Driver {
             };
             if self.sleep(limit) {
                 for _ in 0..TURNS_MAX {
-                    if self.hub.receive(&mut receiver) == 0 {
+                    if self.hub.receive(&mut receiver, None) == 0 {
                         break;
                     }
                 }

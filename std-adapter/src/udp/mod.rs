@@ -11,10 +11,13 @@
 mod batch;
 mod endpoint;
 pub(crate) mod hub;
+mod interface;
 pub(crate) mod lead;
+mod spin;
 mod table;
 mod timers;
 
 pub use endpoint::{Endpoint, connect};
 #[cfg(feature = "tokio")]
 pub(crate) use endpoint::{bind_socket, check_family, resolve};
+pub use interface::interface_datagram_max;
