@@ -30,7 +30,7 @@ pub mod ethernet;
 pub mod stack;
 pub mod uart;
 
-pub use clock::now_micros;
+pub use clock::{now_micros, stall};
 /// Marks an image's `fn main() -> !`.
 #[cfg(not(feature = "riscv-virt"))]
 pub use cortex_m_rt::entry;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use ackline_std::stream::{self, ByteStream};
 use ackline_std::{Channel, Config, Connection, Endpoint, Event, Events, RecvError, SendError, Stats};
-use telemetry::{Action, Command, MESSAGE_MAX, Reading, filling};
+use telemetry::{Action, Command, MESSAGE_MAX, Reading, Tally, filling};
 
 use crate::Failure;
 use crate::report::Report;
@@ -24,19 +24,18 @@ const REQUEST: u32 = 1_000_000;
 /// What the node configures, too: frames on a line of which the rate does not matter, as the emulator has none.
 const SERIAL_DATAGRAM_MAX: u16 = 512;
 
-/// Stalls that the node is asked for, each as long as a flash erase (85 ms, nRF52832 product specification), and the
-/// readings between two of them.
-const STALLS: u32 = 5;
+/// Stalls that the node is asked for, each as long as a flash erase (85 ms, nRF52832 product specification), with interrupts
+/// masked every other time; the readings between two of them, and those after which one is over.
+const STALLS: u32 = 8;
 const STALL_MILLIS: u32 = 85;
 const STALL_EVERY: u32 = 100;
-/// A desktop that knows its node's stalls allows for them. Without, a path of 1 ms is probed after 3, 6, 12, 24 and 48 ms.
-const GRANULARITY: Duration = Duration::from_millis(STALL_MILLIS as u64);
+const STALL_OVER: u32 = 20;
 
 /// Runs one life of the desktop on `line`: `commands` to send, `readings` to wait for. Ends when all is through. `stalls`:
 /// the node is to stand still now and then, and that must cost little.
 pub fn run(line: &str, run: &str, commands: &str, readings: &str, stalls: bool) -> Result<(), Failure> {
     let mut desktop = Desktop {
-        stalls_left: if stalls { STALLS } else { 0 },
+        stalls: stalls.then(Stalls::default),
         run: run.parse()?,
         commands: commands.parse()?,
         readings: readings.parse()?,
@@ -46,9 +45,6 @@ pub fn run(line: &str, run: &str, commands: &str, readings: &str, stalls: bool) 
         Some(("udp", port)) => {
             let mut config = Config::udp();
             config.message_max = MESSAGE_MAX as u32;
-            if stalls {
-                config.granularity = GRANULARITY;
-            }
             let endpoint = Endpoint::bind(("127.0.0.1", port.parse()?), &config)?;
             let connection = endpoint.accept_timeout(PATIENCE).ok_or("no node said hello")?;
             desktop.drive(&connection)
@@ -57,9 +53,6 @@ pub fn run(line: &str, run: &str, commands: &str, readings: &str, stalls: bool) 
             let mut config = Config::serial(0);
             config.datagram_max = SERIAL_DATAGRAM_MAX;
             config.message_max = MESSAGE_MAX as u32;
-            if stalls {
-                config.granularity = GRANULARITY;
-            }
             let connection = stream::connect(ByteStream::unix(UnixStream::connect(path)?)?, &config)?;
             desktop.drive(&connection)
         }
@@ -79,9 +72,79 @@ struct Desktop {
     /// What the node is to be told next.
     request: Option<Action>,
     is_asked_to_stop: bool,
-    stalls_left: u32,
-    /// The counters before the first stall.
-    before_stalls: Option<Stats>,
+    stalls: Option<Stalls>,
+}
+
+/// What the node's stalls cost.
+#[derive(Default)]
+struct Stalls {
+    asked: u32,
+    /// The counters when the present one was asked for.
+    before: Cost,
+    /// The number of the first reading that counted it.
+    over_from: Option<u32>,
+    total: Cost,
+}
+
+/// Counters of both sides' links.
+#[derive(Default, Clone, Copy)]
+struct Cost {
+    probes: u32,
+    spurious: u32,
+    node_probes: u32,
+    node_spurious: u32,
+}
+
+impl Cost {
+    fn of(link: &Stats, node: &Tally) -> Self {
+        Cost {
+            probes: link.probes,
+            spurious: link.packets_spurious,
+            node_probes: node.probes,
+            node_spurious: node.spurious,
+        }
+    }
+
+    fn add_since(&mut self, before: &Cost, now: &Cost) {
+        self.probes += now.probes - before.probes;
+        self.spurious += now.spurious - before.spurious;
+        self.node_probes += now.node_probes - before.node_probes;
+        self.node_spurious += now.node_spurious - before.node_spurious;
+    }
+}
+
+impl Stalls {
+    /// Takes the node's tally in reading `number`, the `count`-th. Answers what to ask the node for.
+    fn on_reading(&mut self, link: &Stats, tally: &Tally, number: u32, count: u32) -> Option<Action> {
+        let now = Cost::of(link, tally);
+        if tally.stalls == self.asked && self.asked > 0 {
+            let from = *self.over_from.get_or_insert(number);
+            if number == from + STALL_OVER {
+                self.total.add_since(&self.before, &now);
+            }
+        }
+        if self.asked == STALLS || count < STALL_EVERY * (self.asked + 1) {
+            return None;
+        }
+        self.before = now;
+        self.over_from = None;
+        self.asked += 1;
+        Some(Action::Stall { millis: STALL_MILLIS, is_masked: self.asked.is_multiple_of(2) })
+    }
+
+    /// A stall may cost one probe, of either side, and nothing that arrived may be taken for lost. (What the node's
+    /// socket or UART had no room for was lost indeed.)
+    fn judge(&self) -> Result<(), Failure> {
+        let Cost { probes, spurious, node_probes, node_spurious } = self.total;
+        eprintln!(
+            "{STALLS} stalls of {STALL_MILLIS} ms: {probes} probes of the desktop, {node_probes} of the node; \
+             {spurious} and {node_spurious} packets falsely taken for lost"
+        );
+        match probes + node_probes <= STALLS && spurious + node_spurious == 0 {
+            true => Ok(()),
+            false => Err("stalls cost more than a probe each".into()),
+        }
+    }
 }
 
 impl Desktop {
@@ -90,40 +153,19 @@ impl Desktop {
         let mut reported = Instant::now();
         loop {
             match connection.recv_timeout(Duration::from_millis(2)) {
-                Ok(message) => self.on_reading(&message.payload)?,
+                Ok(message) => self.on_reading(&message.payload, &connection.stats())?,
                 Err(RecvError::TimedOut) => {}
                 Err(error) => return Err(error.into()),
             }
             self.take_events(&events);
-            if self.stalls_left > 0 && self.report.readings >= STALL_EVERY * (STALLS + 1 - self.stalls_left) {
-                self.before_stalls.get_or_insert_with(|| connection.stats());
-                self.request = Some(Action::Stall(STALL_MILLIS));
-                self.stalls_left -= 1;
-            }
             self.send_commands(connection)?;
             if reported.elapsed() >= REPORT_EVERY || self.report.done == 1 {
                 reported = Instant::now();
                 self.tell(connection);
                 if self.report.done == 1 {
-                    return self.judge_stalls(&connection.stats());
+                    return self.stalls.as_ref().map_or(Ok(()), Stalls::judge);
                 }
             }
-        }
-    }
-
-    /// A stall may cost a probe, but nothing that arrived may be taken for lost. (What the node's socket had no room for
-    /// when it looked again was lost indeed.)
-    fn judge_stalls(&self, now: &Stats) -> Result<(), Failure> {
-        let Some(before) = &self.before_stalls else { return Ok(()) };
-        let (probes, lost) = (now.probes - before.probes, now.packets_lost - before.packets_lost);
-        let falsely = now.packets_spurious - before.packets_spurious;
-        let repeats = now.duplicates - before.duplicates;
-        eprintln!(
-            "{STALLS} stalls of {STALL_MILLIS} ms: {probes} probes, {lost} packets lost, {falsely} falsely, {repeats} repeats from the node"
-        );
-        match probes <= STALLS && falsely == 0 {
-            true => Ok(()),
-            false => Err("stalls cost more than a probe each".into()),
         }
     }
 
@@ -135,7 +177,7 @@ impl Desktop {
         println!("{}", self.report);
     }
 
-    fn on_reading(&mut self, payload: &[u8]) -> Result<(), Failure> {
+    fn on_reading(&mut self, payload: &[u8], link: &Stats) -> Result<(), Failure> {
         let reading: Reading = postcard::from_bytes(payload)?;
         let mut samples = [0; _];
         let is_intact = reading.samples == filling(reading.number, &mut samples);
@@ -158,6 +200,10 @@ impl Desktop {
             );
         }
         self.report.node_restarts = reading.tally.restarts;
+        if let Some(stalls) = &mut self.stalls {
+            let asked = stalls.on_reading(link, &reading.tally, reading.number, self.report.readings);
+            self.request = asked.or(self.request);
+        }
         let has_all = self.report.readings >= self.readings && self.report.settled >= self.commands;
         if has_all && !self.is_asked_to_stop {
             self.request = Some(Action::Send(0));

@@ -71,6 +71,11 @@ impl Emulator {
         Ok(())
     }
 
+    /// What the board has logged.
+    pub fn log(&self) -> PathBuf {
+        self.directory.join("log.defmt")
+    }
+
     /// An error if the emulation has ended: the firmware panicked.
     pub fn check(&mut self) -> Result<(), Failure> {
         match self.process.try_wait()? {

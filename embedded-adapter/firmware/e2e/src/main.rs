@@ -8,11 +8,13 @@
 //!
 //! `run` starts the emulator, a relay that impairs the link, and a desktop: this program again, as `desktop`, in a process
 //! of its own, so that it can be killed. While messages flow both ways it resets the board twice by the emulator's monitor
-//! and kills the desktop once. It ends with status 0 if every promise held.
-//! `stall` makes the node stand still now and then, on a good link, and looks at what that costs.
+//! and kills the desktop once. It ends with status 0 if every promise held and both sides, the board in its log, told of
+//! every restart.
+//! `stall` makes the node stand still now and then, on a good link, and looks at what that costs both sides.
 
 mod desktop;
 mod emulator;
+mod log;
 mod report;
 mod scenario;
 

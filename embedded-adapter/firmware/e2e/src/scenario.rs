@@ -14,6 +14,7 @@ use ackline_std::stream::ByteStream;
 
 use crate::Failure;
 use crate::emulator::Emulator;
+use crate::log;
 use crate::report::Report;
 
 /// Where the emulator's network reaches the relay, and where the relay reaches the desktop.
@@ -41,8 +42,9 @@ pub fn run(board: &str, image: &str, elf: &str, options: &[&str]) -> Result<(), 
     let mut scenario = Scenario::start(board, image, elf, is_clean, messages)?;
     let start = Instant::now();
     let total = scenario.play()?;
+    log::check(&log::lines(Path::new(elf), &scenario.emulator.log())?)?;
     println!(
-        "{board} {image}: {} commands and {} readings of 32 to 200 bytes in {:.1} s, two board resets, one desktop killed: ok",
+        "{board} {image}: {} commands and {} readings of 32 to 200 bytes in {:.1} s, two board resets, one desktop killed, all told by both: ok",
         total.settled,
         total.readings,
         start.elapsed().as_secs_f32()
@@ -55,10 +57,11 @@ pub fn stall(board: &str, image: &str, elf: &str) -> Result<(), Failure> {
     let mut scenario = Scenario::start(board, image, elf, true, 1000)?;
     let mut desktop = scenario.start_desktop(1, 1000, 1000, &["stalls"])?;
     scenario.wait(&mut desktop, "everything to be accounted for", |r| r.done == 1)?;
-    match desktop.process.wait()?.success() {
-        true => Ok(println!("{board} {image}: stalls: ok")),
-        false => Err(format!("{board} {image}: stalls").into()),
+    if !desktop.process.wait()?.success() {
+        return Err(format!("{board} {image}: stalls").into());
     }
+    println!("{board} {image}: stalls: ok");
+    Ok(())
 }
 
 fn udp_relay(is_clean: bool) -> Result<UdpProxy, Failure> {

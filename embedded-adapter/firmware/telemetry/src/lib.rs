@@ -22,12 +22,12 @@ pub struct Reading<'a> {
     pub samples: &'a [u8],
 }
 
-/// Counts since the node's boot.
+/// What the node has seen since its boot.
 #[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Tally {
     /// Commands received.
     pub commands: u32,
-    /// Commands that were not the successor of the one before, in one run of the desktop.
+    /// Commands that were not the successor of the one before, in one run of the desktop, or were damaged.
     pub out_of_order: u32,
     /// Readings that the desktop's application has accepted.
     pub settled: u32,
@@ -35,6 +35,29 @@ pub struct Tally {
     pub not_settled: u32,
     /// Restarts of the desktop.
     pub restarts: u32,
+    /// How often the node stood still.
+    pub stalls: u32,
+    /// Probe timeouts of the node's link.
+    pub probes: u32,
+    /// Packets that the node's link declared lost though they had arrived.
+    pub spurious: u32,
+    /// Run and number of the latest command.
+    pub latest: Option<(u32, u32)>,
+}
+
+impl Tally {
+    /// Counts a command.
+    pub fn on_command(&mut self, command: &Command<'_>) {
+        let mut data = [0; _];
+        let is_intact = command.data == filling(command.number, &mut data);
+        let is_next = match self.latest.replace((command.run, command.number)) {
+            Some((run, number)) if run == command.run => command.number == number.wrapping_add(1),
+            _ => true,
+        };
+        self.commands += 1;
+        self.out_of_order += u32::from(!is_next || !is_intact);
+        self.stalls += u32::from(matches!(command.action, Action::Stall { .. }));
+    }
 }
 
 /// From the desktop to the node.
@@ -58,8 +81,13 @@ pub enum Action {
     Note,
     /// Send so many further readings as fast as the link takes them.
     Send(u32),
-    /// Do nothing at all for so many milliseconds: a flash erase.
-    Stall(u32),
+    /// Do nothing at all for a while: a flash erase.
+    Stall {
+        /// For how long.
+        millis: u32,
+        /// With interrupts masked: what arrives stays in the UART's or the network controller's own buffer.
+        is_masked: bool,
+    },
 }
 
 /// The longest encoded message in bytes, and `Config::message_max` of both sides.

@@ -66,6 +66,15 @@ pub fn now_micros() -> u64 {
     embassy_time_driver::now()
 }
 
+/// Stands still for `millis` with interrupts masked, as an erase of the flash that the program runs from makes it. The clock
+/// goes on.
+pub fn stall(millis: u32) {
+    critical_section::with(|_| {
+        let end = counter() + u64::from(millis) * 1000 * CYCLES;
+        while counter() < end {}
+    });
+}
+
 /// Makes the next millisecond end a sleep, for programs whose deadlines the queue does not know.
 pub(crate) fn tick_soon() {
     critical_section::with(|cs| {

@@ -83,6 +83,23 @@ pub fn now_micros() -> u64 {
     embassy_time_driver::now()
 }
 
+/// Stands still for `millis` with interrupts masked, as an erase of the flash that the program runs from makes it. The clock
+/// goes on, as that of a chip with a free-running counter does: the milliseconds are counted here.
+pub fn stall(millis: u32) {
+    critical_section::with(|cs| {
+        let (mut latest, mut passed) = (SYST::get_current(), 0);
+        while passed < millis {
+            // It counts down.
+            let now = SYST::get_current();
+            passed += u32::from(now > latest);
+            latest = now;
+        }
+        // The last one is pending, and its interrupt will count it.
+        let unseen = u64::from(passed.saturating_sub(1));
+        CLOCK.millis.borrow(cs).set(CLOCK.millis.borrow(cs).get() + unseen);
+    });
+}
+
 /// Every millisecond ends a sleep anyway.
 pub(crate) fn tick_soon() {}
 

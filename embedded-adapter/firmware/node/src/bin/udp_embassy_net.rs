@@ -4,18 +4,15 @@
 #![forbid(unsafe_code)]
 
 use ackline::congestion::NewReno;
+use ackline_embedded::State;
 use ackline_embedded::embassy_net_09::Runner;
-use ackline_embedded::{Events, Receiver, Sender, State};
 use board::ethernet::Ethernet;
 use embassy_net::udp::{PacketMetadata, UdpSocket};
 use embassy_net::{Ipv4Address, Ipv4Cidr, Stack, StackResources, StaticConfigV4};
-use embassy_sync::blocking_mutex::raw::NoopRawMutex;
-use embassy_time::Timer;
-use node::{ADDRESS, CHANNEL, DATAGRAM_MAX, DESKTOP, HARDWARE_ADDRESS, INTERVAL, Node, PORT, Storage};
+use node::tasks::{Application, Mutex};
+use node::{ADDRESS, DATAGRAM_MAX, DESKTOP, HARDWARE_ADDRESS, PORT, SLOTS, Storage};
 use static_cell::StaticCell;
-use telemetry::MESSAGE_MAX;
 
-type Mutex = NoopRawMutex;
 type Udp = Runner<'static, Mutex, Storage, NewReno, DATAGRAM_MAX>;
 
 #[embassy_executor::task]
@@ -29,30 +26,9 @@ async fn udp(udp: &'static mut Udp) {
 }
 
 #[embassy_executor::task]
-async fn readings(node: &'static Node, sender: Sender<'static, Mutex, Storage, NewReno>) {
-    let mut buffer = [0; MESSAGE_MAX];
-    while sender.send(CHANNEL, node.reading(&mut buffer)).await.is_ok() {
-        node.on_sent();
-        if !node.is_urgent() {
-            Timer::after_millis(INTERVAL.as_millis() as u64).await;
-        }
-    }
+async fn application(application: Application<NewReno>) {
+    application.run().await;
 }
-
-#[embassy_executor::task]
-async fn commands(node: &'static Node, mut receiver: Receiver<'static, Mutex, Storage, NewReno>) {
-    while receiver.recv_with(|delivery| node.on_command(delivery.payload)).await.is_ok() {}
-}
-
-#[embassy_executor::task]
-async fn events(node: &'static Node, mut events: Events<'static, Mutex, Storage, NewReno>) {
-    loop {
-        node.on_event(events.next().await);
-    }
-}
-
-/// Datagrams that the socket holds each way. A lone acknowledgement takes a place like any other.
-const SLOTS: usize = 8;
 
 /// A socket with room for four full datagrams each way.
 fn socket(stack: Stack<'static>) -> UdpSocket<'static> {
@@ -65,39 +41,30 @@ fn socket(stack: Stack<'static>) -> UdpSocket<'static> {
     socket
 }
 
-fn stack(seed: u64) -> (Stack<'static>, embassy_net::Runner<'static, &'static mut Ethernet>) {
+fn stack() -> (Stack<'static>, embassy_net::Runner<'static, &'static mut Ethernet>) {
     static ETHERNET: StaticCell<Ethernet> = StaticCell::new();
     static RESOURCES: StaticCell<StackResources<2>> = StaticCell::new();
     let ethernet = ETHERNET.init_with(|| Ethernet::new(HARDWARE_ADDRESS));
     ethernet.start();
-    let [a, b, c, d] = ADDRESS;
     let config = embassy_net::Config::ipv4_static(StaticConfigV4 {
-        address: Ipv4Cidr::new(Ipv4Address::new(a, b, c, d), 24),
+        address: Ipv4Cidr::new(Ipv4Address::from(ADDRESS), 24),
         gateway: None,
         dns_servers: Default::default(),
     });
-    embassy_net::new(ethernet, config, RESOURCES.init_with(StackResources::new), seed)
+    embassy_net::new(ethernet, config, RESOURCES.init_with(StackResources::new), board::entropy::seed())
 }
 
 #[board::entry]
 fn main() -> ! {
     board::start(|spawner| {
-        static NODE: StaticCell<Node> = StaticCell::new();
         static STATE: StaticCell<State<Mutex, Storage, NewReno>> = StaticCell::new();
         static UDP: StaticCell<Udp> = StaticCell::new();
-        let seed = board::entropy::seed();
-        let node = &*NODE.init_with(|| Node::new(seed));
-        let state = STATE.init_with(State::new);
-        let (port, sender, receiver, news) = state.open(&node::udp(), NewReno::default(), seed);
-        let (stack, runner) = stack(seed);
+        let (stack, runner) = stack();
+        let (port, node) = node::tasks::open(STATE.init_with(State::new), &node::udp(), NewReno::new());
         let desktop = (Ipv4Address::from(DESKTOP), PORT).into();
-        sender.connect();
-        spawner.spawn(network(runner).expect("spawned once"));
         let carrier = UDP.init_with(|| Runner::new(port, socket(stack), Some(desktop)));
+        spawner.spawn(network(runner).expect("spawned once"));
         spawner.spawn(udp(carrier).expect("spawned once"));
-        spawner.spawn(readings(node, sender).expect("spawned once"));
-        spawner.spawn(commands(node, receiver).expect("spawned once"));
-        spawner.spawn(events(node, news).expect("spawned once"));
-        defmt::info!("embassy-net node, boot {=u64:x}", seed);
+        spawner.spawn(application(node).expect("spawned once"));
     })
 }
