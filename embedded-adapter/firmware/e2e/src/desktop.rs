@@ -41,20 +41,53 @@ pub fn run(line: &str, run: &str, commands: &str, readings: &str, stalls: bool) 
         readings: readings.parse()?,
         ..Desktop::default()
     };
+    on_line(line, |connection| desktop.drive(connection))
+}
+
+/// Shows what the node on `line` sends, a line of text a reading, for so many seconds, and sends it a command after each.
+pub fn show(line: &str, seconds: u64) -> Result<(), Failure> {
+    let end = Instant::now() + Duration::from_secs(seconds);
+    on_line(line, |connection| {
+        let mut sent = 0;
+        while Instant::now() < end {
+            let message = match connection.recv_timeout(Duration::from_millis(100)) {
+                Ok(message) => message,
+                Err(RecvError::TimedOut) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            let Reading { boot, number, uptime, tally, samples } = postcard::from_bytes(&message.payload)?;
+            println!(
+                "boot {boot:08x}: reading {number} after {:.3} s, {} bytes of samples, {} commands received",
+                uptime as f64 / 1e6,
+                samples.len(),
+                tally.commands,
+            );
+            let mut data = [0; _];
+            let command =
+                Command { run: 1, number: sent, action: Action::Note, data: filling(sent, &mut data) };
+            connection.send(CHANNEL, postcard::to_slice(&command, &mut [0; MESSAGE_MAX])?)?;
+            sent += 1;
+        }
+        Ok(())
+    })
+}
+
+/// Opens `line` to a node, and does `work` on it.
+fn on_line(line: &str, work: impl FnOnce(&Connection) -> Result<(), Failure>) -> Result<(), Failure> {
     match line.split_once(':') {
         Some(("udp", port)) => {
             let mut config = Config::udp();
             config.message_max = MESSAGE_MAX as u32;
             let endpoint = Endpoint::bind(("127.0.0.1", port.parse()?), &config)?;
             let connection = endpoint.accept_timeout(PATIENCE).ok_or("no node said hello")?;
-            desktop.drive(&connection)
+            work(&connection)
         }
         Some(("unix", path)) => {
             let mut config = Config::serial(0);
             config.datagram_max = SERIAL_DATAGRAM_MAX;
             config.message_max = MESSAGE_MAX as u32;
             let connection = stream::connect(ByteStream::unix(UnixStream::connect(path)?)?, &config)?;
-            desktop.drive(&connection)
+            work(&connection)
         }
         _ => Err(format!("not a line: {line}").into()),
     }

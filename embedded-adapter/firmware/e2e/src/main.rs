@@ -3,6 +3,7 @@
 //! ```text
 //! e2e run BOARD IMAGE ELF [--messages N] [--clean]
 //! e2e stall BOARD IMAGE ELF
+//! e2e show BOARD IMAGE ELF [SECONDS]
 //! e2e desktop udp:PORT|unix:PATH RUN COMMANDS READINGS [stalls]
 //! ```
 //!
@@ -11,6 +12,7 @@
 //! and kills the desktop once. It ends with status 0 if every promise held and both sides, the board in its log, told of
 //! every restart.
 //! `stall` makes the node stand still now and then, on a good link, and looks at what that costs both sides.
+//! `show` is for people: it prints what the node sends, and then what the board has logged.
 
 mod desktop;
 mod emulator;
@@ -29,12 +31,15 @@ fn main() -> ExitCode {
     let result = match arguments[..] {
         ["run", board, image, elf, ref options @ ..] => scenario::run(board, image, elf, options),
         ["stall", board, image, elf] => scenario::stall(board, image, elf),
+        ["show", board, image, elf] => scenario::show(board, image, elf, "10"),
+        ["show", board, image, elf, seconds] => scenario::show(board, image, elf, seconds),
         ["desktop", line, run, commands, readings] => desktop::run(line, run, commands, readings, false),
         ["desktop", line, run, commands, readings, "stalls"] => {
             desktop::run(line, run, commands, readings, true)
         }
         _ => {
-            Err("usage: e2e run BOARD IMAGE ELF [--messages N] [--clean] | e2e stall BOARD IMAGE ELF".into())
+            Err("usage: e2e run BOARD IMAGE ELF [--messages N] [--clean] | e2e stall|show BOARD IMAGE ELF"
+                .into())
         }
     };
     match result {

@@ -13,6 +13,7 @@ use ackline_std::proxy::{ProxyStats, StreamProxy, UdpProxy};
 use ackline_std::stream::ByteStream;
 
 use crate::Failure;
+use crate::desktop;
 use crate::emulator::Emulator;
 use crate::log;
 use crate::report::Report;
@@ -61,6 +62,23 @@ pub fn stall(board: &str, image: &str, elf: &str) -> Result<(), Failure> {
         return Err(format!("{board} {image}: stalls").into());
     }
     println!("{board} {image}: stalls: ok");
+    Ok(())
+}
+
+/// What the node says, for a person, without a relay.
+pub fn show(board: &str, image: &str, elf: &str, seconds: &str) -> Result<(), Failure> {
+    let directory = std::env::temp_dir().join(format!("ackline-e2e-{board}-{image}"));
+    let emulator = Emulator::start(board, elf, &directory)?;
+    let line = match image.starts_with("serial") {
+        // Waits until the emulator has made the socket, and frees it again: the desktop comes next.
+        true => emulator.uart().map(|_| format!("unix:{}", directory.join("uart").display()))?,
+        false => format!("udp:{RELAY_PORT}"),
+    };
+    desktop::show(&line, seconds.parse()?)?;
+    println!("The board's log:");
+    for line in log::lines(Path::new(elf), &emulator.log())? {
+        println!("  {line}");
+    }
     Ok(())
 }
 
