@@ -214,7 +214,7 @@ fn decided(event: &Event) -> Option<MessageId> {
 #[cfg(feature = "defmt-1")]
 fn log(event: &Event) {
     match event {
-        Event::Settled(_) => {}
+        Event::Settled(_) | Event::Writable(_) => {}
         Event::Expired(_) | Event::Failed(..) => defmt::debug!("{}", event),
         _ => defmt::info!("{}", event),
     }

@@ -24,12 +24,15 @@ const REQUEST: u32 = 1_000_000;
 /// What the node configures, too: frames on a line of which the rate does not matter, as the emulator has none.
 const SERIAL_DATAGRAM_MAX: u16 = 512;
 
-/// Stalls that the node is asked for, each as long as a flash erase (85 ms, nRF52832 product specification), with interrupts
-/// masked every other time; the readings between two of them, and those after which one is over.
+/// Stalls of the node that are counted, each as long as a flash erase (85 ms, nRF52832 product specification), with
+/// interrupts masked every other time.
 const STALLS: u32 = 8;
 const STALL_MILLIS: u32 = 85;
-const STALL_EVERY: u32 = 100;
+/// Readings between two of them, and those after which one is over.
+const STALL_EVERY: u32 = 50;
 const STALL_OVER: u32 = 20;
+/// A longer silence is not the node's doing: the machine had no time for the emulator. Such a stall is not counted.
+const SILENCE_MAX: Duration = Duration::from_millis(95);
 
 /// Runs one life of the desktop on `line`: `commands` to send, `readings` to wait for. Ends when all is through. `stalls`:
 /// the node is to stand still now and then, and that must cost little.
@@ -112,10 +115,12 @@ struct Desktop {
 #[derive(Default)]
 struct Stalls {
     asked: u32,
+    asked_at: Option<Instant>,
     /// The counters when the present one was asked for.
     before: Cost,
-    /// The number of the first reading that counted it.
-    over_from: Option<u32>,
+    /// The number of the first reading after it, and how long that took.
+    end: Option<(u32, Duration)>,
+    counted: u32,
     total: Cost,
 }
 
@@ -150,17 +155,21 @@ impl Stalls {
     /// Takes the node's tally in reading `number`, the `count`-th. Answers what to ask the node for.
     fn on_reading(&mut self, link: &Stats, tally: &Tally, number: u32, count: u32) -> Option<Action> {
         let now = Cost::of(link, tally);
-        if tally.stalls == self.asked && self.asked > 0 {
-            let from = *self.over_from.get_or_insert(number);
-            if number == from + STALL_OVER {
+        if let Some(asked_at) = self.asked_at
+            && tally.stalls == self.asked
+        {
+            let (from, silence) = *self.end.get_or_insert((number, asked_at.elapsed()));
+            if number == from + STALL_OVER && silence <= SILENCE_MAX && self.counted < STALLS {
+                self.counted += 1;
                 self.total.add_since(&self.before, &now);
             }
         }
-        if self.asked == STALLS || count < STALL_EVERY * (self.asked + 1) {
+        if self.counted == STALLS || count < STALL_EVERY * (self.asked + 1) {
             return None;
         }
         self.before = now;
-        self.over_from = None;
+        self.end = None;
+        self.asked_at = Some(Instant::now());
         self.asked += 1;
         Some(Action::Stall { millis: STALL_MILLIS, is_masked: self.asked.is_multiple_of(2) })
     }
@@ -169,6 +178,9 @@ impl Stalls {
     /// socket or UART had no room for was lost indeed.)
     fn judge(&self) -> Result<(), Failure> {
         let Cost { probes, spurious, node_probes, node_spurious } = self.total;
+        if self.counted < STALLS {
+            return Err("the machine is too busy to tell what a stall costs".into());
+        }
         eprintln!(
             "{STALLS} stalls of {STALL_MILLIS} ms: {probes} probes of the desktop, {node_probes} of the node; \
              {spurious} and {node_spurious} packets falsely taken for lost"

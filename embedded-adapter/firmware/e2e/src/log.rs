@@ -40,7 +40,7 @@ pub fn check(lines: &[String]) -> Result<(), Failure> {
     let all_connect = boots.iter().all(|(_, life)| life.contains(&"Connected"));
     match restarts == [0, 1, 0] && all_differ && all_connect {
         true => Ok(()),
-        false => Err(format!("the board's log does not tell the story: {lines:#?}").into()),
+        false => Err(format!("the board's log does not tell the story: {boots:?}").into()),
     }
 }
 

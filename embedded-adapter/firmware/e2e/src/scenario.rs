@@ -55,8 +55,8 @@ pub fn run(board: &str, image: &str, elf: &str, options: &[&str]) -> Result<(), 
 
 /// The node stands still now and then, on a good link.
 pub fn stall(board: &str, image: &str, elf: &str) -> Result<(), Failure> {
-    let mut scenario = Scenario::start(board, image, elf, true, 1000)?;
-    let mut desktop = scenario.start_desktop(1, 1000, 1000, &["stalls"])?;
+    let mut scenario = Scenario::start(board, image, elf, true, 2000)?;
+    let mut desktop = scenario.start_desktop(1, 2000, 2000, &["stalls"])?;
     scenario.wait(&mut desktop, "everything to be accounted for", |r| r.done == 1)?;
     if !desktop.process.wait()?.success() {
         return Err(format!("{board} {image}: stalls").into());

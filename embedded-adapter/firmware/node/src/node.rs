@@ -68,9 +68,6 @@ impl Node {
             Event::PeerRestarted => self.count(|tally| tally.restarts += 1),
             _ => {}
         }
-        if !matches!(event, Event::Settled(_) | Event::Writable(_)) {
-            defmt::info!("{}", event);
-        }
     }
 
     fn count(&self, count: impl FnOnce(&mut Tally)) {

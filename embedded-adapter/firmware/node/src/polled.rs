@@ -1,7 +1,7 @@
 //! The node's turn in a loop.
 
 use ackline::congestion::Controller;
-use ackline::{Config, Instant, Link, SendError};
+use ackline::{Config, Event, Instant, Link, SendError};
 use telemetry::MESSAGE_MAX;
 
 use crate::{CHANNEL, INTERVAL, Node, Storage};
@@ -36,6 +36,10 @@ impl Application {
             self.node.on_command(delivery.payload);
         }
         while let Some(event) = link.poll_event() {
+            // (With tasks, the adapter logs what happens to the link.)
+            if !matches!(event, Event::Settled(_) | Event::Writable(_)) {
+                defmt::info!("{}", event);
+            }
             self.node.on_event(event);
         }
         let mut buffer = [0; MESSAGE_MAX];
