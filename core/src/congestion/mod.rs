@@ -60,6 +60,11 @@ pub trait Controller {
     /// Bytes per second at which packets are released, `0` for no pacing.
     fn pacing_rate(&self) -> u32;
 
+    /// How many packets of a full path the peer may wait for before it acknowledges; `0` for as few as it does by itself.
+    fn ack_every(&self) -> u32 {
+        0
+    }
+
     /// True if queueing delay or loss says that the path is full: optional traffic should wait.
     fn is_congested(&self) -> bool {
         false

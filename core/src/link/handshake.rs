@@ -3,6 +3,7 @@
 //! Both sides say hello, each with its own incarnation and, once it is known, the other's. Hearing one's own incarnation
 //! in a hello proves that the peer receives what is sent. A peer whose incarnation has changed has lost its memory.
 
+use super::ack_rate::AckRate;
 use super::settings::{DATAGRAM_MIN, Settings};
 use super::{Link, Phase, Receipt};
 use crate::check::crc32c;
@@ -400,8 +401,8 @@ impl<S: Storage, C: Controller> Link<S, C> {
         peer.buffer = p.buffer;
         peer.message_max = p.message_max;
         peer.ack_delay = p.ack_delay.min(1_000_000);
-        self.ack_delay_asked = peer.ack_delay;
-        self.ack_delay_told = peer.ack_delay;
+        self.ack_rate_asked = AckRate::usual(peer.ack_delay);
+        self.ack_rate_told = self.ack_rate_asked;
         peer.channels = p.channels.min(CHANNELS_MAX as u32) as u8;
         peer.modes = modes_of(p.modes);
         peer.key_in = association_key(h.incarnation, self.incarnation);

@@ -7,6 +7,7 @@
 //! restarts; `acks` decides what to acknowledge when; `pacer` and [`crate::congestion`] how fast to send; `timers` when to
 //! be called next.
 
+mod ack_rate;
 mod acks;
 mod granules;
 mod handshake;
@@ -23,6 +24,7 @@ mod transmit;
 
 pub(crate) use handshake::{association_key, split_check};
 
+use ack_rate::AckRate;
 use acks::Acks;
 use handshake::{Peer, Reply};
 use inbox::InChannel;
@@ -110,9 +112,9 @@ pub struct Link<S: Storage, C: Controller> {
     acks: Acks<S>,
     /// Counts associations; deliveries carry it.
     generation: u32,
-    /// The acknowledgement delay in microseconds that suits this side, and the one that the peer was told.
-    ack_delay_asked: u32,
-    ack_delay_told: u32,
+    /// How often acknowledgements suit this side, and how often the peer was told to send them.
+    ack_rate_asked: AckRate,
+    ack_rate_told: AckRate,
     /// The payload lent out by `recv`, to be freed.
     lent: Option<(u8, u32)>,
     /// Bytes that may be sent before the peer has shown that it receives what we send.
@@ -214,8 +216,8 @@ impl<S: Storage, C: Controller> Link<S, C> {
             acks: Acks::new(settings.ack_delay),
             due: Due::default(),
             repetition: Repetition::new(),
-            ack_delay_asked: 0,
-            ack_delay_told: 0,
+            ack_rate_asked: AckRate::usual(0),
+            ack_rate_told: AckRate::usual(0),
             is_draining: false,
             is_close_sent: false,
             close_code: receive::CLOSE_DRAINED,

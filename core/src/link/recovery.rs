@@ -6,6 +6,7 @@
 //! longer than a round trip and the reordering window. A probe timeout declares nothing lost: it sends something that
 //! brings an acknowledgement.
 
+use super::ack_rate::AckRate;
 use super::sent::{Fate, SentPacket, control};
 use super::timers::tick;
 use super::{Link, Phase};
@@ -173,7 +174,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
 
     /// The longest that the peer holds an acknowledgement back, in microseconds.
     pub(super) fn peer_ack_delay(&self) -> u32 {
-        self.peer.ack_delay.max(self.ack_delay_told)
+        self.peer.ack_delay.max(self.ack_rate_told.delay)
     }
 
     /// The probe timeout without backoff, in microseconds.
@@ -376,7 +377,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
         self.due.close |= bits & control::CLOSE != 0;
         self.due.ping |= bits & control::PING != 0 && self.recovery.open_count == 0;
         if bits & control::ACK_RATE != 0 {
-            self.ack_delay_told = self.peer.ack_delay;
+            self.ack_rate_told = AckRate::usual(self.peer.ack_delay);
         }
         self.due.hello |= bits & control::HELLO != 0 && !self.peer.is_confirmed;
     }

@@ -7,6 +7,7 @@
 //! are: when acknowledgements do not come, a fade may just have ended.
 
 use super::Link;
+use super::ack_rate::{DELAY_MAX, FEW_MESSAGES};
 use super::outbox::Offer;
 use super::sent::FrameKind;
 use super::timers::{TICK, tick};
@@ -31,19 +32,12 @@ const SHORT: u32 = 64;
 /// Chosen: with a quarter of the round trip, a copy beats a retransmission by most of a round trip.
 const COPY_AFTER_MAX: u32 = 10_000;
 
-/// The longest time, in microseconds, that copies and acknowledgements wait for the next packet of a steady flow, and half of
-/// the round trip at most. Chosen: RFC 9000 lets acknowledgements wait for 25 ms.
-const RIDE_AFTER_MAX: u32 = 25_000;
-
 /// Overdue messages ride again this often in a round trip. Measured with fades of 40 ms in the mean on a round trip of 40 ms: p99
 /// 111 ms at 40 % of the wire; a quarter costs 3 % of the wire more.
 const OVERDUE_PARTS: u32 = 2;
 
 /// Longer gaps between packets with new messages count as this long, in microseconds.
 const GAP_MAX: u32 = 1 << 20;
-
-/// A storage for so few messages has no steady flows: it needs every acknowledgement at once to go on.
-const FEW_MESSAGES: usize = 32;
 
 /// When to repeat what.
 #[derive(Clone, Debug)]
@@ -91,27 +85,18 @@ impl<S: Storage, C: Controller> Link<S, C> {
         }
     }
 
-    /// A packet with new messages leaves: how often that happens decides when copies and acknowledgements are wanted.
+    /// A packet with new messages leaves: how often that happens decides when copies are wanted.
     pub(super) fn on_new_messages(&mut self, now: Instant) {
         let gap = now.micros_since(self.repetition.new_at).min(GAP_MAX);
         self.repetition.gap = self.repetition.gap - self.repetition.gap / 4 + gap / 4;
         self.repetition.new_at = now;
-        if S::MESSAGES_MAX <= FEW_MESSAGES {
-            return;
-        }
-        let is_sparse = self.recovery.in_flight < self.congestion.window() / 2 && !self.has_data();
-        let wanted = if is_sparse { self.ride_after().max(self.peer.ack_delay) } else { self.peer.ack_delay };
-        let is_base = wanted == self.peer.ack_delay;
-        if is_base || self.ack_delay_asked.abs_diff(wanted) > wanted / 4 {
-            self.ack_delay_asked = wanted;
-        }
     }
 
     /// How long to wait for the next packet of a steady flow, in microseconds: a little longer than it usually takes. Zero
     /// where that is too long for a copy to be of use.
-    fn ride_after(&self) -> u32 {
+    pub(super) fn ride_after(&self) -> u32 {
         let after = self.repetition.gap + self.repetition.gap / 8;
-        let most = (self.recovery.rtt.smoothed() / 2).min(RIDE_AFTER_MAX);
+        let most = (self.recovery.rtt.smoothed() / 2).min(DELAY_MAX);
         if after <= most { after } else { 0 }
     }
 

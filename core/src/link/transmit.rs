@@ -1,5 +1,6 @@
 //! Putting a packet together.
 
+use super::ack_rate::FEW_MESSAGES;
 use super::outbox::Offer;
 use super::receive::{Binding, CLOSE_ANSWER};
 use super::sent::{Fate, FrameKind, SentFrame, SentPacket, control};
@@ -311,6 +312,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
         }
         if any_new && eliciting {
             self.on_new_messages(now);
+            self.look_at_ack_rate();
         }
         if self.config.repetition && (any_new || draft.has_copies || draft.is_behind) {
             self.expect_copies(now, draft.is_behind);
@@ -427,8 +429,12 @@ impl<S: Storage, C: Controller> Link<S, C> {
                 self.close_code = CLOSE_ANSWER;
             }
         }
-        if self.ack_delay_asked != self.ack_delay_told && w.ack_rate(2, self.ack_delay_asked) {
-            self.ack_delay_told = self.ack_delay_asked;
+        let rate = self.ack_rate_asked;
+        if S::MESSAGES_MAX > FEW_MESSAGES
+            && rate != self.ack_rate_told
+            && w.ack_rate(rate.packets, rate.delay)
+        {
+            self.ack_rate_told = rate;
             draft.control |= control::ACK_RATE;
         }
         let floor = self.recovery.base;
