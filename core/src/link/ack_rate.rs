@@ -38,7 +38,7 @@ impl AckRate {
 impl<S: Storage, C: Controller> Link<S, C> {
     /// A packet with new messages leaves: what suits the flow may have changed.
     pub(super) fn look_at_ack_rate(&mut self) {
-        if S::MESSAGES_MAX <= FEW_MESSAGES || self.recovery.next.0 % LOOK_EVERY != 0 {
+        if S::MESSAGES_MAX <= FEW_MESSAGES || !self.recovery.next.0.is_multiple_of(LOOK_EVERY) {
             return;
         }
         let wanted = self.wanted_ack_rate();
