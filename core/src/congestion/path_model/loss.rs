@@ -47,6 +47,11 @@ impl Loss {
         self.smoothed <= MARGIN
     }
 
+    /// Whether the path loses much by itself.
+    pub fn is_high(&self) -> bool {
+        self.own > OWN_MAX
+    }
+
     /// A round ended. The path's own loss is learned only while `is_growing`: while more arrives the more is sent. An
     /// overflowing queue must not teach it.
     pub fn on_round(&mut self, round: &Sample, datagram: u32, is_growing: bool) {

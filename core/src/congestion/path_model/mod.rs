@@ -271,6 +271,10 @@ impl Controller for PathModel {
         if self.mode == Mode::Start || !self.is_settled {
             return 0;
         }
+        if self.loss.is_high() {
+            // Acknowledgements are lost as well, and what is to be sent again waits for them.
+            return 2;
+        }
         let in_round = bytes_in(self.capacity, self.queue.base) / self.datagram;
         1 << (in_round / ACKS_IN_ROUND).max(2).ilog2().min(ACK_EVERY_MAX.ilog2())
     }

@@ -12,6 +12,9 @@ const DATAGRAMS_MAX: u64 = 10_000_000;
 /// Mean changes of the round trip that the target allows for. Chosen: on a path with 10 ms of wandering jitter, 3 leave 8 % of
 /// the rate unused, 5 leave 6 % at 8 ms of queue, 6 gain nothing.
 const JITTER_GAIN: u32 = 5;
+/// The part of what jitter explains that is no dip, while nobody else holds a queue. Measured on a path with 10 ms of wandering
+/// jitter: without it, jitter makes a drain every 0.7 s, which costs 2 % of the path.
+const DIP_JITTER: u32 = 2;
 /// Gains up to this, in 1/1024, leave the round trip alone enough to observe its jitter.
 const CALM_GAIN: u32 = 64;
 
@@ -90,8 +93,12 @@ impl Queue {
     pub fn target(&self, rate: u32, datagram: u32) -> u32 {
         let rate = rate.max(1);
         let datagrams = (u64::from(datagram) * 2_000_000 / u64::from(rate)).min(DATAGRAMS_MAX) as u32;
-        let jitter = (self.jitter_x8 / 8).saturating_mul(JITTER_GAIN).min(self.base / 2);
-        datagrams + TARGET_K / rate.isqrt().max(1) + jitter + TARGET_MIN
+        datagrams + TARGET_K / rate.isqrt().max(1) + self.jitter() + TARGET_MIN
+    }
+
+    /// The wait that the path's own jitter explains.
+    fn jitter(&self) -> u32 {
+        (self.jitter_x8 / 8).saturating_mul(JITTER_GAIN).min(self.base / 2)
     }
 
     /// The usual round trip of late.
@@ -107,6 +114,10 @@ impl Queue {
     /// Somebody drains: the last round trip is notably shorter than usual, for a flow with this target.
     pub fn is_dip(&self, target: u32) -> bool {
         let usual = self.usual();
-        self.last + (target / 4).max(usual.saturating_sub(self.base) / 8) < usual
+        let wait = usual.saturating_sub(self.base);
+        // Where the queue is longer than this flow wants it, others hold it, and what varies is their doing.
+        let own = if wait <= target { self.jitter() / DIP_JITTER } else { 0 };
+        let dip = (target / 4).max(wait / 8) + own;
+        self.last + dip < usual
     }
 }

@@ -121,6 +121,10 @@ impl PathModel {
     pub(super) fn round_in_start(&mut self, round: &Sample, is_app_limited: bool) {
         if is_app_limited {
             self.capacity = self.capacity.max(round.rate);
+            if self.start.train_rate > self.pacing {
+                // The rest of the first flight came as it should: no need to wait for a round of its successors.
+                self.pacing = self.faster();
+            }
             return;
         }
         let is_known = self.start.train_rate > 0 && self.pacing >= self.start.train_rate;
