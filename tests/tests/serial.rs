@@ -85,3 +85,21 @@ fn stream_path_of_the_simulator_passes_frames_through_a_clean_line() {
     stream_framing().decode(&arrivals[0].bytes, &mut |d| datagrams.push(d.to_vec()));
     assert_eq!(datagrams, [[1, 0, 2]]);
 }
+
+/// Timers start when the last byte has left, and know how long the bytes of the answer take.
+#[test]
+fn clean_line_of_any_rate_is_never_probed() {
+    for baud in [1_200, 9_600, 19_200, 115_200, 921_600] {
+        // Half of what the line carries, in frames from short to full.
+        let period = 1_000_000 * 10 * 128 * 2 / baud;
+        let mut world = pair(baud, &Config::serial(baud as u32), &PathConfig::serial(baud));
+        world.offer(Traffic::new(0, 0, 200, 16, period).up_to(230));
+        kept(world.converge_within(250 * period + 10 * SECOND));
+        for node in 0..2 {
+            let stats = world.endpoint(node).expect("never switched off").stats();
+            let wasted = (stats.probes, stats.packets_lost, stats.duplicates);
+            println!("{baud} bit/s, node {node}: {wasted:?}, {} µs", stats.srtt_micros);
+            assert_eq!(wasted, (0, 0, 0), "{baud} bit/s, node {node}: probes, losses, duplicates");
+        }
+    }
+}

@@ -159,17 +159,26 @@ impl Recovery {
 }
 
 impl<S: Storage, C: Controller> Link<S, C> {
-    /// The time a packet of full size and its acknowledgement occupy the line, in microseconds.
-    pub(super) fn line_micros(&self) -> u32 {
+    /// The time that `bytes` of a datagram occupy a line of known rate, in microseconds: ten bits a byte.
+    fn line_time(&self, bytes: u32) -> u32 {
         match self.config.medium {
             Medium::Framed { bits_per_second } if bits_per_second > 0 => {
-                // Ten bits a byte. The round-trip samples include the time of the packets they were taken from; what
-                // may come on top is one packet that was just being received on the other side's line.
-                let bytes = self.peer.datagram_max.min(64);
                 bytes * (10_000_000 / bits_per_second.max(1200))
             }
             _ => 0,
         }
+    }
+
+    /// When the last byte of a datagram of `bytes` has left that is handed over now: there its timers start. (The driver
+    /// asks for a datagram when the one before it has left.)
+    pub(super) fn left_at(&self, now: Instant, bytes: u32) -> Instant {
+        tick(now.plus_micros(self.line_time(bytes)))
+    }
+
+    /// The part of the probe timeout that the line takes, in microseconds. The round-trip samples include the time of the
+    /// answers that they were taken from; what may come on top is one packet that the other side was just sending.
+    pub(super) fn line_micros(&self) -> u32 {
+        self.line_time(self.peer.datagram_max.min(64))
     }
 
     /// The longest that the peer holds an acknowledgement back, in microseconds.
@@ -198,7 +207,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
         if eliciting {
             self.recovery.in_flight += bytes;
             self.recovery.open_count += 1;
-            self.recovery.last_eliciting_at = now;
+            self.recovery.last_eliciting_at = packet.sent_at;
             self.unheard_since.get_or_insert(now);
             self.pacer.on_sent(now, bytes, self.congestion.pacing_rate());
         }

@@ -297,7 +297,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
             C::Stamp::default()
         };
         let packet = SentPacket {
-            sent_at: now,
+            sent_at: self.left_at(now, bytes),
             extent: if eliciting { bytes } else { 1 },
             first_frame: draft.first_frame,
             frame_count: draft.frame_count,

@@ -32,7 +32,7 @@ const STALL_MILLIS: u32 = 85;
 const STALL_EVERY: u32 = 50;
 const STALL_OVER: u32 = 20;
 /// A longer silence is not the node's doing: the machine had no time for the emulator. Such a stall is not counted.
-const SILENCE_MAX: Duration = Duration::from_millis(95);
+const SILENCE_MAX: Duration = Duration::from_millis(99);
 
 /// Runs one life of the desktop on `line`: `commands` to send, `readings` to wait for. Ends when all is through. `stalls`:
 /// the node is to stand still now and then, and that must cost little.
