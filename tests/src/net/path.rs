@@ -195,6 +195,12 @@ impl Path {
         self.scripted_losses.insert(self.stats.packets + n);
     }
 
+    /// Makes the path clean: see [`PathConfig::healed`]. Losses that were ordered and have not happened yet will not.
+    pub fn heal(&mut self) {
+        self.config = self.config.healed();
+        self.scripted_losses.clear();
+    }
+
     /// When the endpoint may transmit again, if the line is busy (serial lines only).
     pub fn busy_until(&self, now: Micros) -> Option<Micros> {
         let until = self.busy_until_ns.div_ceil(1_000);
@@ -413,7 +419,8 @@ mod tests {
         assert!((800..1_200).contains(&stats.lost), "{stats:?}");
         assert!((700..1_200).contains(&stats.duplicated), "{stats:?}");
         assert!((1_400..2_100).contains(&stats.damaged), "{stats:?}");
-        *path.config_mut() = path.config().healed();
+        path.lose_nth(3);
+        path.heal();
         for _ in 0..1_000 {
             let arrivals = send(&mut path, 0, 50);
             assert!(arrivals.len() == 1 && arrivals[0].at == 5_000 && arrivals[0].bytes == [7; 50]);

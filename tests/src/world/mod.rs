@@ -359,7 +359,7 @@ impl<F: Factory> World<F> {
             }
             Action::Heal => {
                 for node in &mut self.nodes {
-                    *node.path.config_mut() = node.path.config().healed();
+                    node.path.heal();
                 }
                 self.note(0, "all paths heal");
             }
