@@ -54,7 +54,9 @@ impl<S: Storage, C: Controller> Calls for Watch<S, C> {
     fn call(&mut self, call: &Call, other: &mut Vec<Vec<u8>>, foreign: &[ackline::DeliveryId]) {
         match *call {
             Call::Connect => self.link.connect(self.now),
-            Call::Send { channel, len } => drop(self.send(channel, &vec![channel; (len % 70_000) as usize], None)),
+            Call::Send { channel, len } => {
+                drop(self.send(channel, &vec![channel; (len % 70_000) as usize], None))
+            }
             Call::SendBefore { channel, len, within } => {
                 let within = Duration::from_micros(u64::from(within));
                 let _ = self.send(channel % 5, &vec![channel; usize::from(len % 2_000)], Some(within));
@@ -95,7 +97,9 @@ impl<S: Storage, C: Controller> Calls for Watch<S, C> {
             Call::Limit => self.limit(),
             Call::RedrawId => self.link.redraw_next_link_id(),
             Call::SetIds([a, b]) => {
-                let ids = [a, b].map(|id| LinkId::from_value(u64::from(id), self.link.local_link_id().as_bytes().len() as u8));
+                let ids = [a, b].map(|id| {
+                    LinkId::from_value(u64::from(id), self.link.local_link_id().as_bytes().len() as u8)
+                });
                 // For before the first use only; a listener keeps them apart.
                 if self.link.stats().datagrams_sent == 0 && self.link.peer_incarnation() == 0 && a != b {
                     self.link.set_local_link_ids(ids[0], ids[1]);

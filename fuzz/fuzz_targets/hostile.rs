@@ -18,13 +18,35 @@ use libfuzzer_sys::fuzz_target;
 #[derive(Arbitrary, Debug)]
 enum Step {
     Raw(Vec<u8>),
-    Long { kind: u8, body: Vec<u8> },
+    Long {
+        kind: u8,
+        body: Vec<u8>,
+    },
     /// Something that the link emitted comes back, perhaps changed.
-    Echo { which: u8, at: u8, mask: u8, sealed: bool },
-    Hello { mine: bool, next: bool, incarnation: u8, flags: u8, number: u32, rest: Vec<u8> },
-    Retry { mine: bool, cookie: Vec<u8> },
+    Echo {
+        which: u8,
+        at: u8,
+        mask: u8,
+        sealed: bool,
+    },
+    Hello {
+        mine: bool,
+        next: bool,
+        incarnation: u8,
+        flags: u8,
+        number: u32,
+        rest: Vec<u8>,
+    },
+    Retry {
+        mine: bool,
+        cookie: Vec<u8>,
+    },
     Elapse(u32),
-    Send { channel: u8, len: u16, within: Option<u16> },
+    Send {
+        channel: u8,
+        len: u16,
+        within: Option<u16>,
+    },
     Recv,
     Settle(u8),
     Close,
@@ -121,7 +143,9 @@ fn run<S: Storage, C: Controller>(mut watch: Watch<S, C>, input: &Input) {
             }
         }
         match *step {
-            Step::Elapse(micros) => watch.pass(watch.now + Duration::from_micros(u64::from(micros % 20_000_000))),
+            Step::Elapse(micros) => {
+                watch.pass(watch.now + Duration::from_micros(u64::from(micros % 20_000_000)))
+            }
             Step::Send { channel, len, within } => {
                 let within = within.map(|ms| Duration::from_millis(u64::from(ms)));
                 let _ = watch.send(channel % 5, &vec![channel; usize::from(len % 3_000)], within);

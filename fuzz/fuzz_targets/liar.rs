@@ -23,15 +23,42 @@ use libfuzzer_sys::fuzz_target;
 enum Lie {
     Ping,
     Credit(u32),
-    AckRate { packets: u32, delay: u32 },
-    Floor { back: i16 },
+    AckRate {
+        packets: u32,
+        delay: u32,
+    },
+    Floor {
+        back: i16,
+    },
     Close(u8),
     /// `number`: from the first message that the link has not seen settled.
-    Settled { channel: u8, number: i16, more: Vec<(u8, u8)> },
-    Skip { channel: u8, number: i16, count: u32 },
-    Message { channel: u8, number: i16, redelivered: bool, len: u16 },
-    Next { len: u8 },
-    Fragment { channel: u8, number: i16, granule: u8, granules: u8, tail: u8, more: u16 },
+    Settled {
+        channel: u8,
+        number: i16,
+        more: Vec<(u8, u8)>,
+    },
+    Skip {
+        channel: u8,
+        number: i16,
+        count: u32,
+    },
+    Message {
+        channel: u8,
+        number: i16,
+        redelivered: bool,
+        len: u16,
+    },
+    Next {
+        len: u8,
+    },
+    Fragment {
+        channel: u8,
+        number: i16,
+        granule: u8,
+        granules: u8,
+        tail: u8,
+        more: u16,
+    },
 }
 
 /// An acknowledgement; `largest` counts from the last packet that the link has sent.
@@ -45,14 +72,37 @@ struct Acks {
 
 #[derive(Arbitrary, Debug)]
 enum Step {
-    Packet { jump: i8, ack: Option<Acks>, lies: Vec<Lie> },
-    AckOnly { ack: Acks, settled: Vec<(u8, i16)> },
-    Hello { restarts: bool, mine: bool, next: bool, flags: u8, jump: u8, ack: Option<Acks>, lies: Vec<Lie>, bases: Vec<(u8, u32)> },
-    Reset { which: u8, cut: u8 },
+    Packet {
+        jump: i8,
+        ack: Option<Acks>,
+        lies: Vec<Lie>,
+    },
+    AckOnly {
+        ack: Acks,
+        settled: Vec<(u8, i16)>,
+    },
+    Hello {
+        restarts: bool,
+        mine: bool,
+        next: bool,
+        flags: u8,
+        jump: u8,
+        ack: Option<Acks>,
+        lies: Vec<Lie>,
+        bases: Vec<(u8, u32)>,
+    },
+    Reset {
+        which: u8,
+        cut: u8,
+    },
     /// Something that the liar sent before.
     Again(u8),
     Elapse(u32),
-    Send { channel: u8, len: u16, within: Option<u16> },
+    Send {
+        channel: u8,
+        len: u16,
+        within: Option<u16>,
+    },
     Recv(u8),
     Settle(u8),
     Buffer(u32),
@@ -72,7 +122,8 @@ struct Input {
 
 /// The byte at `place` of every message with this number.
 fn byte(channel: u8, number: u32, place: u32) -> u8 {
-    let mixed = (u64::from(number) << 32 | u64::from(place) << 4 | u64::from(channel)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mixed = (u64::from(number) << 32 | u64::from(place) << 4 | u64::from(channel))
+        .wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (mixed >> 56) as u8
 }
 
@@ -99,7 +150,8 @@ impl Liar<'_> {
     fn listen(&mut self, emitted: &mut Vec<Vec<u8>>) {
         let framed = self.input.seat.carrier == Carrier::Framed;
         for datagram in emitted.drain(..) {
-            let body = if framed || datagram.len() < 4 { &datagram[..] } else { &datagram[..datagram.len() - 4] };
+            let body =
+                if framed || datagram.len() < 4 { &datagram[..] } else { &datagram[..datagram.len() - 4] };
             if datagram[0] == 0x80 {
                 if let Ok(hello) = Hello::parse(body)
                     && hello.flags & hello_flags::BARE == 0
@@ -108,7 +160,8 @@ impl Liar<'_> {
                 }
             } else if datagram[0] < 0x80
                 && let Some(rest) = datagram.get(1 + ID.len()..)
-                && let Ok(Short { number: Some((low, len)), .. }) = Short::parse(datagram[0], &mut Reader::new(rest))
+                && let Ok(Short { number: Some((low, len)), .. }) =
+                    Short::parse(datagram[0], &mut Reader::new(rest))
             {
                 self.heard = Sequence::expand(low, len, Sequence(self.heard.wrapping_add(1))).0;
             }
@@ -182,7 +235,13 @@ impl Liar<'_> {
                     let channel = channel & 3;
                     let number = self.top[usize::from(channel)].wrapping_add_signed(i32::from(number));
                     let payload = payload(channel, number, 0, usize::from(len % 1_300));
-                    let m = Message { channel, number: Some((number, 4)), redelivered, fragment: None, payload: &payload };
+                    let m = Message {
+                        channel,
+                        number: Some((number, 4)),
+                        redelivered,
+                        fragment: None,
+                        payload: &payload,
+                    };
                     message = w.message(&m, Sequence(number)).map(|length| (at, length));
                     previous = message.map(|_| (channel, number));
                 }
@@ -190,7 +249,13 @@ impl Liar<'_> {
                     let Some((channel, number)) = before else { continue };
                     let number = number.wrapping_add(1);
                     let payload = payload(channel, number, 0, usize::from(len));
-                    let m = Message { channel, number: None, redelivered: false, fragment: None, payload: &payload };
+                    let m = Message {
+                        channel,
+                        number: None,
+                        redelivered: false,
+                        fragment: None,
+                        payload: &payload,
+                    };
                     message = w.message(&m, Sequence(number)).map(|length| (at, length));
                     previous = message.map(|_| (channel, number));
                 }
@@ -198,7 +263,8 @@ impl Liar<'_> {
                     let channel = channel & 3;
                     let number = self.top[usize::from(channel)].wrapping_add_signed(i32::from(number));
                     let is_end = more == 0;
-                    let len = usize::from(granules % 32) * 16 + if is_end { usize::from(tail % 16) } else { 0 };
+                    let len =
+                        usize::from(granules % 32) * 16 + if is_end { usize::from(tail % 16) } else { 0 };
                     let offset = u32::from(granule) * 16;
                     let total = offset + len as u32 + u32::from(more);
                     if len == 0 || total == len as u32 {
@@ -206,7 +272,13 @@ impl Liar<'_> {
                     }
                     let payload = payload(channel, number, offset, len);
                     let fragment = Some((offset, total));
-                    let m = Message { channel, number: Some((number, 4)), redelivered: false, fragment, payload: &payload };
+                    let m = Message {
+                        channel,
+                        number: Some((number, 4)),
+                        redelivered: false,
+                        fragment,
+                        payload: &payload,
+                    };
                     message = w.message(&m, Sequence(number)).map(|length| (at, length));
                     if message.is_some() {
                         bound.others.push(number);
@@ -386,7 +458,9 @@ fn run<S: Storage, C: Controller>(mut watch: Watch<S, C>, input: &Input) {
             liar.sent.push(datagram);
         }
         match *step {
-            Step::Elapse(micros) => watch.pass(watch.now + Duration::from_micros(u64::from(micros % 5_000_000))),
+            Step::Elapse(micros) => {
+                watch.pass(watch.now + Duration::from_micros(u64::from(micros % 5_000_000)))
+            }
             Step::Send { channel, len, within } => {
                 let within = within.map(|ms| Duration::from_millis(u64::from(ms)));
                 let _ = watch.send(channel & 3, &vec![channel; usize::from(len % 3_000)], within);

@@ -13,12 +13,23 @@ const LEN_MAX: usize = 300;
 enum Step {
     Frame(Vec<u8>),
     /// A datagram of one byte repeated: runs of 254 are where COBS is interesting.
-    Long { byte: u8, len: u16 },
+    Long {
+        byte: u8,
+        len: u16,
+    },
     Noise(Vec<u8>),
     Delimiter,
-    Flip { back: u8, mask: u8 },
-    Remove { back: u8 },
-    Insert { back: u8, byte: u8 },
+    Flip {
+        back: u8,
+        mask: u8,
+    },
+    Remove {
+        back: u8,
+    },
+    Insert {
+        back: u8,
+        byte: u8,
+    },
 }
 
 #[derive(Arbitrary, Debug)]

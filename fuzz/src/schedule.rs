@@ -88,7 +88,11 @@ pub fn schedule(u: &mut Unstructured<'_>) -> Result<Schedule> {
         schedule.flows.push(flow(u)?);
     }
     for _ in 0..u.int_in_range(0..=8u8)? {
-        schedule.steps.push(Step { at: u.int_in_range(0..=PHASE)?, node: u.int_in_range(0..=1)?, fault: fault(u)? });
+        schedule.steps.push(Step {
+            at: u.int_in_range(0..=PHASE)?,
+            node: u.int_in_range(0..=1)?,
+            fault: fault(u)?,
+        });
     }
     schedule.steps.sort_by_key(|s| s.at);
     Ok(schedule)

@@ -74,7 +74,8 @@ impl Seat {
         config.give_up = self.give_up.map(|ms| Duration::from_millis(u64::from(ms) + 100));
         config.repetition = self.repetition;
         for (c, mode) in self.modes.iter().enumerate() {
-            let mode = [Mode::Ordered, Mode::Unordered, Mode::Latest, Mode::BestEffort][usize::from(mode % 4)];
+            let mode =
+                [Mode::Ordered, Mode::Unordered, Mode::Latest, Mode::BestEffort][usize::from(mode % 4)];
             let channel = ChannelConfig::new(mode).priority(mode as u8);
             let explicit = self.explicit >> c & 1 == 1;
             let channel = if explicit { channel.settle_explicitly() } else { channel };

@@ -72,7 +72,12 @@ impl<S: Storage, C: Controller> Watch<S, C> {
     }
 
     /// Sends; an accepted message is owed one outcome.
-    pub fn send(&mut self, channel: u8, payload: &[u8], within: Option<Duration>) -> Result<MessageId, SendError> {
+    pub fn send(
+        &mut self,
+        channel: u8,
+        payload: &[u8],
+        within: Option<Duration>,
+    ) -> Result<MessageId, SendError> {
         let result = match within {
             None => self.link.send(self.now, Channel(channel), payload),
             Some(within) => self.link.send_before(self.now, Channel(channel), payload, self.now + within),
@@ -125,7 +130,8 @@ impl<S: Storage, C: Controller> Watch<S, C> {
     fn on_event(&mut self, event: Event) {
         match event {
             Event::Settled(id) | Event::Expired(id) | Event::Failed(id, _) => {
-                let outcome = self.outcomes.get_mut(&id).unwrap_or_else(|| panic!("{event:?} was never sent"));
+                let outcome =
+                    self.outcomes.get_mut(&id).unwrap_or_else(|| panic!("{event:?} was never sent"));
                 assert_eq!(*outcome, None, "a second outcome: {event:?}");
                 *outcome = Some(event);
             }

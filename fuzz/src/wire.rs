@@ -200,7 +200,11 @@ pub enum Part {
 impl Part {
     /// Writes it behind `before`. False if there is no room, or if a *next* has nothing to follow. Answers where a message
     /// was written, for [`Writer::finish_message`].
-    pub fn write(&self, before: Option<&Part>, w: &mut Writer<'_>) -> Option<Option<(usize, (usize, usize))>> {
+    pub fn write(
+        &self,
+        before: Option<&Part>,
+        w: &mut Writer<'_>,
+    ) -> Option<Option<(usize, (usize, usize))>> {
         let at = w.len();
         let done = |ok: bool| ok.then_some(None);
         match self {
