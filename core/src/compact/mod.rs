@@ -103,6 +103,8 @@ mod bit {
     pub(super) const ACK: u8 = 16;
     /// `due`: an acknowledgement may ride along.
     pub(super) const SEEN: u8 = 32;
+    /// `due`: what is in flight once more, or a ping.
+    pub(super) const PROBE: u8 = 64;
     /// `flight`: there is a packet in flight.
     pub(super) const FLYING: u8 = 16;
 }
@@ -497,4 +499,16 @@ const fn id_of(sequence: u32) -> MessageId {
 /// Whether number `a` precedes `b`.
 const fn precedes(a: u32, b: u32) -> bool {
     (a.wrapping_sub(b) as i32) < 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Datagrams, Serial};
+
+    /// Payload of four messages of 64 bytes each way, and what stands around it.
+    #[test]
+    fn state_besides_payload_is_small() {
+        assert!(size_of::<Serial<4, 64, 192>>() <= 512 + 256);
+        assert!(size_of::<Datagrams<4, 64, 192>>() <= 512 + 256);
+    }
 }

@@ -94,10 +94,18 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
             return None;
         }
         let in_hello = !self.is_confirmed;
-        let due = self.due;
         let limit = if is_open { self.limit() } else { self.acked };
+        let is_probe = self.due & bit::PROBE != 0;
+        if is_probe {
+            self.backoff = self.backoff.saturating_add(1);
+            self.due |= self.flight & bit::CONTROL;
+            if self.due & bit::CONTROL == 0 && limit == self.acked {
+                self.due |= bit::PING;
+            }
+        }
+        let due = self.due;
         let is_wanted = due & bit::CONTROL != 0 || in_hello && due & bit::ACK != 0;
-        let is_free = self.flight & bit::FLYING == 0;
+        let is_free = self.flight == 0 || is_probe;
         let numbered = is_wanted && (is_free || in_hello) || is_free && limit != self.acked;
         if !numbered && due & bit::ACK == 0 {
             return None;
@@ -235,7 +243,8 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
 
     /// After a packet was taken: what else time may demand.
     pub(super) fn set_clock(&mut self, now: u64) {
-        if self.flight & bit::FLYING == 0 {
+        if self.flight == 0 {
+            self.due &= !bit::PROBE;
             if self.settled == self.acked {
                 self.wake = u64::MAX;
             } else {
@@ -257,13 +266,9 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
         if self.phase != Phase::Open || now.as_micros() < self.wake {
             return;
         }
+        // Sent when the medium asks for it: what arrives until then may make it needless.
         self.wake = u64::MAX;
-        self.due |= self.flight & bit::CONTROL;
-        self.flight = 0;
-        self.backoff = self.backoff.saturating_add(1);
-        if self.due & bit::CONTROL == 0 && self.acked == self.limit() {
-            self.due |= bit::PING;
-        }
+        self.due |= bit::PROBE;
     }
 
     /// Writes a hello up to its parameters.
