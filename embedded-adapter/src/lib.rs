@@ -20,6 +20,9 @@
 //! | UDP on smoltcp | `smoltcp-014` | [`smoltcp_014::Driver`] |
 //! | serial line on embedded-io | `embedded-io-07` | [`polled::Driver`] |
 //!
+//! A driver takes either link: the full one, or the [compact one](ackline::compact), which is a sixth of its size. (Tasks share a
+//! full one.)
+//!
 //! # Cancelling
 //!
 //! Every future of this crate may be dropped at every await, and the runners' may be made again. A message is taken from
@@ -32,6 +35,7 @@ pub use ackline;
 
 #[cfg(feature = "async")]
 mod clock;
+mod drive;
 #[cfg(feature = "async")]
 mod events;
 #[cfg(feature = "async")]
@@ -56,6 +60,7 @@ pub mod typed;
 
 #[cfg(feature = "async")]
 pub use clock::now;
+pub use drive::Drive;
 #[cfg(feature = "async")]
 pub use events::Events;
 #[cfg(feature = "async")]

@@ -1,19 +1,20 @@
 //! Serial lines over embedded-io 0.7, without an executor.
 
-use ackline::congestion::Controller;
+use ackline::Instant;
 use ackline::framing::{Deframer, FrameCheck, FrameEncoder, FrameStats};
-use ackline::storage::Storage;
-use ackline::{Instant, Link};
 use embedded_io::{Read, ReadReady, Write};
+
+use crate::Drive;
 
 /// Bytes read or written at one time. Chosen: four FIFOs of a common UART.
 const CHUNK_LEN: usize = 64;
 /// Chunks that one step reads. Chosen: the program gets its turn after 1 KiB, 90 ms at 115,200 bit/s.
 const CHUNKS_MAX: usize = 16;
 
-/// A link and its serial line. `N` is the length of its two buffers: `Config::datagram_max` or more.
-pub struct Driver<S: Storage, C: Controller, R, W, const N: usize> {
-    link: Link<S, C>,
+/// A link and its serial line. `N` is the length of its two buffers: that of the link's longest
+/// datagram or more.
+pub struct Driver<L: Drive, R, W, const N: usize> {
+    link: L,
     reader: R,
     deframer: Deframer<N>,
     writer: W,
@@ -31,14 +32,14 @@ pub enum Error<R, W> {
     Write(W),
 }
 
-impl<S: Storage, C: Controller, R: Read + ReadReady, W: Write, const N: usize> Driver<S, C, R, W, N> {
+impl<L: Drive, R: Read + ReadReady, W: Write, const N: usize> Driver<L, R, W, N> {
     /// `link` over the line of `reader` and `writer`, whose frames both ends check with `check`.
-    pub fn new(link: Link<S, C>, reader: R, writer: W, check: FrameCheck) -> Self {
+    pub fn new(link: L, reader: R, writer: W, check: FrameCheck) -> Self {
         Driver { link, reader, deframer: Deframer::new(check), writer, check, transmit: [0; N] }
     }
 
     /// The link, to send, receive, and poll events. Call [`step`](Self::step) afterwards.
-    pub fn link(&mut self) -> &mut Link<S, C> {
+    pub fn link(&mut self) -> &mut L {
         &mut self.link
     }
 

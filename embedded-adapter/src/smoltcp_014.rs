@@ -1,29 +1,34 @@
 //! UDP over smoltcp 0.14, without an executor.
 
-use ackline::congestion::Controller;
-use ackline::storage::Storage;
-use ackline::{Instant, Link, Receipt};
+use ackline::{Instant, Receipt};
 use smoltcp::socket::udp;
 use smoltcp::wire::IpEndpoint;
 
-/// A link over one UDP socket. `N` is the length of its buffer: `Config::datagram_max` or more.
+use crate::Drive;
+
+/// A link over one UDP socket. `N` is the length of its buffer: that of the link's longest datagram or more.
 ///
 /// The peer's address is the one that the last accepted datagram came from, so the link survives a peer that
 /// moves. Spoofed datagrams are not accepted and change nothing.
-pub struct Driver<S: Storage, C: Controller, const N: usize> {
-    link: Link<S, C>,
+pub struct Driver<L: Drive, const N: usize> {
+    link: L,
     peer: Option<IpEndpoint>,
     transmit: [u8; N],
 }
 
-impl<S: Storage, C: Controller, const N: usize> Driver<S, C, N> {
+impl<L: Drive, const N: usize> Driver<L, N> {
     /// `link` to `peer`. Without one, it answers the first that opens a link.
-    pub fn new(link: Link<S, C>, peer: Option<IpEndpoint>) -> Self {
+    pub const fn new(link: L, peer: Option<IpEndpoint>) -> Self {
         Driver { link, peer, transmit: [0; N] }
     }
 
+    /// Sends to `peer` from now on, until an accepted datagram comes from elsewhere.
+    pub fn set_peer(&mut self, peer: IpEndpoint) {
+        self.peer = Some(peer);
+    }
+
     /// The link, to send, receive, and poll events. Call [`step`](Self::step) afterwards.
-    pub fn link(&mut self) -> &mut Link<S, C> {
+    pub fn link(&mut self) -> &mut L {
         &mut self.link
     }
 

@@ -1,11 +1,11 @@
-//! A UDP image: smoltcp over Ethernet, and one ackline link on its socket.
+//! A UDP image: smoltcp over Ethernet, and one compact link on its socket: four messages of
+//! 64 bytes each way.
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]
 
-use ackline::congestion::NewReno;
-use ackline::storage::Inline;
-use ackline::{Channel, Config, Link};
+use ackline::Channel;
+use ackline::compact::Datagrams;
 use ackline_embedded::smoltcp_014::Driver;
 use footprint::device::World;
 use footprint::{now, transmit, wish};
@@ -14,10 +14,10 @@ use smoltcp::iface::{self, Interface, SocketSet, SocketStorage};
 use smoltcp::socket::udp;
 use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, IpCidr, IpEndpoint, Ipv4Address};
-use static_cell::StaticCell;
+use static_cell::{ConstStaticCell, StaticCell};
 
 const DATAGRAM_MAX: usize = 512;
-type Udp = Driver<Inline<1, 4, 512, 8>, NewReno, DATAGRAM_MAX>;
+type Udp = Driver<Datagrams<4, 64, DATAGRAM_MAX>, DATAGRAM_MAX>;
 
 fn smoltcp_now() -> Instant {
     Instant::from_micros(now().as_micros() as i64)
@@ -27,7 +27,7 @@ fn smoltcp_now() -> Instant {
 fn main() -> ! {
     static WORLD: StaticCell<World> = StaticCell::new();
     static DATA: StaticCell<[[u8; 1024]; 2]> = StaticCell::new();
-    static UDP: StaticCell<Udp> = StaticCell::new();
+    static LINK: ConstStaticCell<Udp> = ConstStaticCell::new(Driver::new(Datagrams::new(), None));
     let world = WORLD.init_with(World::new);
     let hardware = EthernetAddress([2, 0, 0, 0, 0, 1]);
     let mut interface = Interface::new(iface::Config::new(hardware.into()), world, smoltcp_now());
@@ -46,12 +46,9 @@ fn main() -> ! {
     let mut storage = [SocketStorage::EMPTY; 1];
     let mut sockets = SocketSet::new(&mut storage[..]);
     let handle = sockets.add(socket);
-    let driver = UDP.init_with(|| {
-        let mut config = Config::udp();
-        config.datagram_max = DATAGRAM_MAX as u16;
-        let link = Link::new(&config, NewReno::new(), wish().into());
-        Driver::new(link, Some(IpEndpoint::new(Ipv4Address::new(10, 0, 2, 2).into(), 7777)))
-    });
+    let driver = LINK.take();
+    driver.set_peer(IpEndpoint::new(Ipv4Address::new(10, 0, 2, 2).into(), 7777));
+    driver.link().start(wish().into(), 100_000);
     driver.link().connect(now());
     loop {
         interface.poll(smoltcp_now(), world, &mut sockets);

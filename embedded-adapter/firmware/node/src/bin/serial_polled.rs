@@ -11,7 +11,7 @@ use node::polled::{Application, now};
 use node::{BITS_PER_SECOND, DATAGRAM_MAX, Storage};
 use static_cell::StaticCell;
 
-type Line = Driver<Storage, FixedRate, uart::Receiver, uart::Sender, DATAGRAM_MAX>;
+type Line = Driver<Link<Storage, FixedRate>, uart::Receiver, uart::Sender, DATAGRAM_MAX>;
 
 /// Apart from `main`, whose frame stays: a link passes through the stack on its way into its static.
 #[inline(never)]

@@ -14,7 +14,7 @@ use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, IpCidr, IpEndpoint, Ipv4Address};
 use static_cell::StaticCell;
 
-type Udp = Driver<Storage, NewReno, DATAGRAM_MAX>;
+type Udp = Driver<Link<Storage, NewReno>, DATAGRAM_MAX>;
 
 fn smoltcp_now() -> Instant {
     Instant::from_micros(board::now_micros() as i64)
