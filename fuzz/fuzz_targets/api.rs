@@ -55,14 +55,16 @@ impl<S: Storage, C: Controller> Calls for Watch<S, C> {
         match *call {
             Call::Connect => self.link.connect(self.now),
             Call::Send { channel, len } => {
-                drop(self.send(channel, &vec![channel; (len % 70_000) as usize], None))
+                let _ = self.send(channel, &vec![channel; (len % 70_000) as usize], None);
             }
             Call::SendBefore { channel, len, within } => {
                 let within = Duration::from_micros(u64::from(within));
                 let _ = self.send(channel % 5, &vec![channel; usize::from(len % 2_000)], Some(within));
             }
             Call::Recv { count } => (0..count).take_while(|_| self.recv(|_, _| {})).for_each(drop),
-            Call::Settle(which) => drop(self.settle(usize::from(which))),
+            Call::Settle(which) => {
+                let _ = self.settle(usize::from(which));
+            }
             Call::SettleOther(which) => {
                 if let Some(&id) = foreign.get(usize::from(which) % foreign.len().max(1)) {
                     let _ = self.link.settle(self.now, id);

@@ -151,7 +151,9 @@ fn run<S: Storage, C: Controller>(mut watch: Watch<S, C>, input: &Input) {
                 let _ = watch.send(channel % 5, &vec![channel; usize::from(len % 3_000)], within);
             }
             Step::Recv => while watch.recv(|_, _| {}) {},
-            Step::Settle(which) => drop(watch.settle(usize::from(which))),
+            Step::Settle(which) => {
+                let _ = watch.settle(usize::from(which));
+            }
             Step::Close => watch.link.close(watch.now),
             Step::Connect => watch.link.connect(watch.now),
             _ => {}

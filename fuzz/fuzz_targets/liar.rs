@@ -199,10 +199,18 @@ impl Liar<'_> {
             let before = previous.take();
             message = None;
             match *lie {
-                Lie::Ping => drop(w.ping()),
-                Lie::Credit(bytes) => drop(w.credit(bytes)),
-                Lie::AckRate { packets, delay } => drop(w.ack_rate(packets, delay)),
-                Lie::Close(code) => drop(w.close(code)),
+                Lie::Ping => {
+                    let _ = w.ping();
+                }
+                Lie::Credit(bytes) => {
+                    let _ = w.credit(bytes);
+                }
+                Lie::AckRate { packets, delay } => {
+                    let _ = w.ack_rate(packets, delay);
+                }
+                Lie::Close(code) => {
+                    let _ = w.close(code);
+                }
                 Lie::Floor { back } => {
                     let number = packet.wrapping_sub(u32::from(back.unsigned_abs()));
                     if w.floor(Sequence(number), 4) {
@@ -466,7 +474,9 @@ fn run<S: Storage, C: Controller>(mut watch: Watch<S, C>, input: &Input) {
                 let _ = watch.send(channel & 3, &vec![channel; usize::from(len % 3_000)], within);
             }
             Step::Recv(count) => take(&mut watch, count),
-            Step::Settle(which) => drop(watch.settle(usize::from(which))),
+            Step::Settle(which) => {
+                let _ = watch.settle(usize::from(which));
+            }
             Step::Buffer(bytes) => watch.link.set_receive_buffer(bytes),
             Step::Close => watch.link.close(watch.now),
             _ => {}
