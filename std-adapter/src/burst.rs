@@ -14,8 +14,8 @@ const GAP: Duration = Duration::from_micros(3);
 const CALLS: u32 = 4;
 /// Bytes that wait at most: a full batch of one system call.
 const LEN: usize = 60_000;
-/// How long the first of them waits at most while the burst goes on.
-const TIME: Duration = Duration::from_micros(200);
+/// How long the first of them waits at most.
+pub(crate) const TIME: Duration = Duration::from_micros(200);
 /// Messages and bytes taken before their settlements leave. Chosen: a thirty-second part of the default window, and of what a
 /// fast local path has in flight, so that the sender never waits for them.
 const TAKEN_COUNT: u32 = 1024;

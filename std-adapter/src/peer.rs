@@ -50,7 +50,7 @@ pub(crate) struct State {
     pub(crate) until: Instant,
     /// The link has ended, and the socket knows (UDP).
     pub(crate) is_ending: bool,
-    /// Datagrams were announced to somebody who emits them later.
+    /// Datagrams were announced to the driver, which emits them soon (UDP, tasks).
     pub(crate) is_listed: bool,
     /// Somebody emits at the moment / must look again when done.
     pub(crate) is_emitting: bool,
@@ -59,6 +59,8 @@ pub(crate) struct State {
     pub(crate) scheduled: Instant,
     /// What was done since datagrams were last taken out.
     pub(crate) burst: Burst,
+    /// Until when what was done in a burst may wait to leave; `MAX` while nothing does (UDP, threads).
+    pub(crate) leave_at: Instant,
     /// When datagrams were last taken out, and whether the memory that empty queues keep was given back since (UDP).
     pub(crate) emitted_at: Instant,
     pub(crate) is_trimmed: bool,
@@ -94,6 +96,7 @@ impl Peer {
                 again: false,
                 scheduled: Instant::MAX,
                 burst: Burst::new(),
+                leave_at: Instant::MAX,
                 emitted_at: Instant::ZERO,
                 is_trimmed: true,
                 events: VecDeque::new(),

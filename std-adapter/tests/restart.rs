@@ -17,10 +17,7 @@ fn line(number: u64, text: &[u8]) -> Vec<u8> {
 }
 
 fn config() -> Config {
-    let mut config = Config::udp().channel(LINES.0, ChannelConfig::new(Mode::Ordered).priority(1));
-    // What the receiver had stored and not handled dies with it: only a word of the sender finds that out.
-    config.keep_alive = Some(Duration::from_millis(100));
-    config
+    Config::udp().channel(LINES.0, ChannelConfig::new(Mode::Ordered).priority(1))
 }
 
 struct Listen {

@@ -116,8 +116,6 @@ impl Endpoint {
 /// Reads the socket and runs the timers until the last handle is gone and its links are closed.
 async fn drive(hub: Arc<Hub>, readiness: UdpSocket, mut receiver: Box<Receiver>, stop_at: Arc<AtomicU64>) {
     let Wake::Task(woken) = &hub.wake else { return };
-    // The task always looks at the list before it sleeps, and is woken for it.
-    hub.is_tended.store(true, Ordering::SeqCst);
     loop {
         hub.emit_listed();
         hub.run_timers();

@@ -1,7 +1,6 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -171,13 +170,8 @@ impl Carrier for UdpCarrier {
     fn after_send<'a>(&self, peer: &'a Arc<Peer>, mut state: MutexGuard<'a, State>, now: Instant) {
         let hub = &self.driver.hub;
         let leave = state.burst.after_send(now);
-        if leave == Leave::Later && hub.is_tended.load(Ordering::SeqCst) {
-            let is_listed = state.is_listed;
-            hub.list(peer, state);
-            if !is_listed && !hub.is_tended.load(Ordering::SeqCst) {
-                // It went while we added to its list.
-                hub.emit_listed();
-            } else if !is_listed {
+        if leave == Leave::Later {
+            if hub.leave_soon(peer, state, now) {
                 self.driver.rouse();
             }
             return;
@@ -193,18 +187,9 @@ impl Carrier for UdpCarrier {
         let hub = &self.driver.hub;
         if state.burst.after_take() == Leave::Full {
             hub.emit(peer, state, now);
-            return;
-        }
-        // Who takes one of many comes back for the next, and emits what is left over before it waits.
-        let comes_back = state.link.has_delivery();
-        if !comes_back && !hub.is_tended.load(Ordering::SeqCst) {
-            hub.emit(peer, state, now);
-            return;
-        }
-        let is_listed = state.is_listed;
-        hub.list(peer, state);
-        if !comes_back && !is_listed && !hub.is_tended.load(Ordering::SeqCst) {
-            hub.emit_listed();
+        } else {
+            // Who takes one of many comes back for the next, and what is left over leaves before it waits.
+            hub.leave_soon(peer, state, now);
         }
     }
 }

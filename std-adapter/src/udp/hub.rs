@@ -19,6 +19,7 @@ use super::spin::Spin;
 use super::table::Table;
 use super::timers::Timers;
 use crate::boundary::{Sorter, new_link};
+use crate::burst;
 use crate::clock::Clock;
 use crate::peer::{Peer, State};
 use crate::wait::{Interest, Waker, wait};
@@ -84,16 +85,15 @@ pub(crate) struct Hub {
     timers: Mutex<Timers>,
     /// Incarnations of peers whose ended links were removed, for the sorter.
     forgotten: Mutex<Vec<u64>>,
-    /// Peers that have datagrams to emit, for whoever drives next.
+    /// Peers that have datagrams to emit, for the task that drives.
+    #[cfg(feature = "tokio")]
     listed: Mutex<Vec<Arc<Peer>>>,
     backlog: Mutex<VecDeque<Arc<Peer>>>,
     /// Notified when the backlog grows.
     pub(crate) arrivals: event_listener::Event,
     /// Until when the driver sleeps; zero while it does not.
     sleeps_until: AtomicU64,
-    /// Whether somebody will look at `listed` soon without being woken.
-    pub(crate) is_tended: AtomicBool,
-    /// Whether that will take longer than usual.
+    /// Whether the stand-in looks at the timers more rarely than usual.
     pub(super) is_drowsy: AtomicBool,
     pub(crate) wake: Wake,
 }
@@ -131,11 +131,11 @@ impl Hub {
             unvalidated_count: AtomicUsize::new(0),
             forgotten: Mutex::default(),
             timers: Mutex::default(),
+            #[cfg(feature = "tokio")]
             listed: Mutex::default(),
             backlog: Mutex::default(),
             arrivals: event_listener::Event::new(),
             sleeps_until: AtomicU64::new(0),
-            is_tended: AtomicBool::new(false),
             is_drowsy: AtomicBool::new(false),
             wake,
         };
@@ -224,7 +224,7 @@ impl Hub {
         while let Some(peer) = receiver.touched.pop() {
             let state = peer.lock();
             if mine.is_some_and(|mine| Arc::ptr_eq(mine, &peer)) && state.link.has_delivery() {
-                self.list(&peer, state);
+                self.leave_soon(&peer, state, now);
             } else {
                 self.emit(&peer, state, now);
             }
@@ -386,6 +386,7 @@ impl Hub {
         loop {
             state.again = false;
             state.is_listed = false;
+            state.leave_at = Instant::MAX;
             state.is_trimmed = false;
             state.burst.on_emit();
             let rest = batch.fill(now, &mut state.link, datagram_max, segments_max);
@@ -432,7 +433,7 @@ impl Hub {
     /// Sees to it that the driver looks at the link when its time comes.
     fn schedule(&self, peer: &Arc<Peer>, state: &mut State) {
         let idle = if state.is_trimmed { Instant::MAX } else { state.emitted_at + TRIM_AFTER };
-        let deadline = state.link.poll_timeout().unwrap_or(idle).min(state.until);
+        let deadline = state.link.poll_timeout().unwrap_or(idle).min(state.until).min(state.leave_at);
         if deadline < state.scheduled {
             state.scheduled = deadline;
             lock(&self.timers).push(deadline, peer.clone());
@@ -469,7 +470,31 @@ impl Hub {
         }
     }
 
+    /// What `peer` has to emit may wait for more, for a fraction of a millisecond. Returns whether nothing waited before.
+    pub(crate) fn leave_soon(
+        &self,
+        peer: &Arc<Peer>,
+        mut state: MutexGuard<'_, State>,
+        now: Instant,
+    ) -> bool {
+        let is_first = state.leave_at == Instant::MAX;
+        if is_first {
+            state.leave_at = now + burst::TIME;
+            self.schedule(peer, &mut state);
+        }
+        is_first
+    }
+
+    /// Emits what waits for more: the application waits.
+    pub(crate) fn leave_now(&self, peer: &Arc<Peer>) {
+        let state = peer.lock();
+        if state.leave_at != Instant::MAX {
+            self.emit(peer, state, self.clock.now());
+        }
+    }
+
     /// Leaves it to the driver to emit what `peer` has.
+    #[cfg(feature = "tokio")]
     pub(crate) fn list(&self, peer: &Arc<Peer>, mut state: MutexGuard<'_, State>) {
         if !state.is_listed {
             state.is_listed = true;
@@ -478,22 +503,21 @@ impl Hub {
         }
     }
 
-    /// Emits what was left to the driver. Returns whether there was anything.
-    pub(crate) fn emit_listed(&self) -> bool {
+    /// Emits what was left to the driver.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn emit_listed(&self) {
         let listed = {
             let mut list = lock(&self.listed);
             if list.is_empty() {
-                return false;
+                return;
             }
             std::mem::take(&mut *list)
         };
-        let mut any = false;
         for peer in &listed {
             let state = peer.lock();
             // Unless somebody did meanwhile.
             if state.is_listed {
                 self.emit(peer, state, self.clock.now());
-                any = true;
             }
         }
         // Keeps the allocation unless another was begun meanwhile.
@@ -502,7 +526,6 @@ impl Hub {
             *list = listed;
             list.clear();
         }
-        any
     }
 
     fn transmit(
@@ -537,9 +560,10 @@ impl Hub {
 
     // ---- time
 
-    /// Lets the links whose time has come do what they have to.
-    pub(crate) fn run_timers(&self) {
+    /// Lets the links whose time has come do what they have to. Returns how many had something that waited for more.
+    pub(crate) fn run_timers(&self) -> usize {
         let now = self.clock.now();
+        let mut count = 0;
         loop {
             let Some((deadline, peer)) = lock(&self.timers).pop(now) else { break };
             let mut state = peer.lock();
@@ -548,11 +572,13 @@ impl Hub {
                 continue;
             }
             state.scheduled = Instant::MAX;
+            count += usize::from(state.leave_at <= now);
             if state.until <= now {
                 self.time_is_up(&peer, state, now);
                 continue;
             }
             match state.link.poll_timeout() {
+                _ if state.leave_at <= now => self.emit(&peer, state, now),
                 Some(deadline) if deadline <= now => {
                     state.link.handle_timeout(now);
                     self.emit(&peer, state, now);
@@ -564,6 +590,7 @@ impl Hub {
                 _ => self.schedule(&peer, &mut state),
             }
         }
+        count
     }
 
     /// When the next timer is due.

@@ -119,7 +119,9 @@ impl Driver {
         if let Some(value) = ready() {
             return Some(value);
         }
-        self.hub.emit_listed();
+        if let Waiter::Peer(peer) = waiter {
+            self.hub.leave_now(peer);
+        }
         loop {
             let Some(mut receiver) = lock(&self.lead).receiver.take() else {
                 match self.follow(waiter, limit, &mut ready) {
@@ -163,7 +165,9 @@ impl Driver {
             Waiter::Arrival => None,
         };
         loop {
-            self.hub.emit_listed();
+            if let Some(peer) = mine {
+                self.hub.leave_now(peer);
+            }
             let value = ready();
             if value.is_some() {
                 return value;
@@ -184,6 +188,10 @@ impl Driver {
     fn take_in(&self, receiver: &mut Receiver, mine: Option<&Arc<Peer>>, limit: Instant) -> bool {
         let clock = self.hub.clock;
         let began = clock.now();
+        // Where one processor serves both, the answer may be there by the time that the question has been sent.
+        if receiver.spin.is_quick() && self.hub.receive(receiver, mine) > 0 {
+            return true;
+        }
         if receiver.spin.is_worth_it() {
             let until = (began + spin::TIME).min(limit).min(self.hub.next_timer());
             loop {
@@ -228,8 +236,6 @@ impl Driver {
         lead.drives += 1;
         // Asleep, it must begin to tend; with followers about, it must drive for them.
         if lead.is_asleep || lead.followers > 0 {
-            // From here on it will look at what is left to it.
-            self.hub.is_tended.store(true, Ordering::SeqCst);
             drop(lead);
             self.relieve.notify_one();
         }
@@ -329,39 +335,26 @@ impl Driver {
                 }
                 continue;
             }
-            if lead.receiver.is_none() && !moved {
+            if lead.receiver.is_none() && !moved && lead.stop_at.is_none() {
                 // An application thread has been driving for a whole tick.
-                self.hub.is_tended.store(false, Ordering::SeqCst);
-                drop(lead);
-                // Whoever left something to us before the store is served here; whoever does it later looks again.
-                self.hub.emit_listed();
-                let mut lead = lock(&self.lead);
-                if lead.receiver.is_none() && lead.drives == seen && lead.stop_at.is_none() {
-                    lead.is_asleep = true;
-                    lead = self.relieve.wait(lead).unwrap_or_else(PoisonError::into_inner);
-                    lead.is_asleep = false;
-                }
+                lead.is_asleep = true;
+                lead = self.relieve.wait(lead).unwrap_or_else(PoisonError::into_inner);
+                lead.is_asleep = false;
                 continue;
             }
             let is_free = lead.receiver.is_some();
-            self.hub.is_tended.store(true, Ordering::SeqCst);
             self.hub.is_drowsy.store(tick > TICK, Ordering::Relaxed);
             let (lead, _) = self.relieve.wait_timeout(lead, tick).unwrap_or_else(PoisonError::into_inner);
             drop(lead);
-            let any = self.hub.emit_listed();
+            let any = is_free && self.hub.run_timers() > 0;
             tick = if any { TICK } else { (tick * 2).min(TICK_MAX) };
-            if is_free {
-                self.hub.run_timers();
-            }
         }
         self.hub.abort_all();
     }
 
     /// Drives until an application thread wants to, or it is time to stop.
     fn drive(&self, mut receiver: Box<Receiver>) -> Box<Receiver> {
-        self.hub.is_tended.store(false, Ordering::SeqCst);
         loop {
-            self.hub.emit_listed();
             let limit = {
                 let lead = lock(&self.lead);
                 if lead.wanted.is_some() || self.is_done(&lead) {

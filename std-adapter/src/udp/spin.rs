@@ -26,6 +26,11 @@ impl Spin {
         Spin { has_processors, is_quick: false, failures: 0, pause: 0 }
     }
 
+    /// Whether waits are short at present.
+    pub(super) fn is_quick(&self) -> bool {
+        self.is_quick
+    }
+
     /// A wait begins: whether to look before sleeping.
     pub(super) fn is_worth_it(&mut self) -> bool {
         if !self.has_processors || !self.is_quick {

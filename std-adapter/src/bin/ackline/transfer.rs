@@ -4,8 +4,6 @@
 //! another transfer. Every message can be handled twice: a receiver that was killed after it handled a message and
 //! before it settled it gets it again.
 
-use std::time::Duration;
-
 use ackline_std::{Channel, ChannelConfig, Config, Mode};
 use serde::{Deserialize, Serialize};
 
@@ -73,8 +71,6 @@ pub fn config(message_max: Option<u32>) -> Config {
         .channel(DATA.0, ChannelConfig::new(Mode::Unordered).priority(2).settle_explicitly())
         .channel(LINES.0, ChannelConfig::new(Mode::Ordered).priority(1).settle_explicitly())
         .channel(PING.0, ChannelConfig::new(Mode::Unordered).settle_explicitly());
-    // What a receiver had stored and not settled dies with it: only a word of the sender finds that out.
-    config.keep_alive = Some(Duration::from_millis(500));
     if let Some(max) = message_max {
         config.message_max = max;
     }
