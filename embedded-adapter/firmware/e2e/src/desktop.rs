@@ -115,11 +115,13 @@ struct Desktop {
 #[derive(Default)]
 struct Stalls {
     asked: u32,
-    asked_at: Option<Instant>,
+    /// When the latest reading came, and the longest time without one since the present one was asked for.
+    latest_at: Option<Instant>,
+    silence: Duration,
     /// The counters when the present one was asked for.
     before: Cost,
-    /// The number of the first reading after it, and how long that took.
-    end: Option<(u32, Duration)>,
+    /// The number of the first reading after it.
+    end: Option<u32>,
     counted: u32,
     total: Cost,
 }
@@ -155,11 +157,11 @@ impl Stalls {
     /// Takes the node's tally in reading `number`, the `count`-th. Answers what to ask the node for.
     fn on_reading(&mut self, link: &Stats, tally: &Tally, number: u32, count: u32) -> Option<Action> {
         let now = Cost::of(link, tally);
-        if let Some(asked_at) = self.asked_at
-            && tally.stalls == self.asked
-        {
-            let (from, silence) = *self.end.get_or_insert((number, asked_at.elapsed()));
-            if number == from + STALL_OVER && silence <= SILENCE_MAX && self.counted < STALLS {
+        let latest_at = self.latest_at.replace(Instant::now());
+        self.silence = self.silence.max(latest_at.map_or(Duration::ZERO, |at| at.elapsed()));
+        if self.asked > 0 && tally.stalls == self.asked {
+            let from = *self.end.get_or_insert(number);
+            if number == from + STALL_OVER && self.silence <= SILENCE_MAX && self.counted < STALLS {
                 self.counted += 1;
                 self.total.add_since(&self.before, &now);
             }
@@ -169,7 +171,7 @@ impl Stalls {
         }
         self.before = now;
         self.end = None;
-        self.asked_at = Some(Instant::now());
+        self.silence = Duration::ZERO;
         self.asked += 1;
         Some(Action::Stall { millis: STALL_MILLIS, is_masked: self.asked.is_multiple_of(2) })
     }

@@ -38,6 +38,9 @@ pub(crate) fn on_interrupt() {
 }
 
 fn receive() {
+    // First, and then everything is read: a byte that comes after the last look would lose its interrupt to an
+    // acknowledgement that came later, and the CMSDK's buffer of one byte would stay full for ever.
+    device::acknowledge();
     while device::can_read() {
         if RECEIVED.free_capacity() == 0 {
             device::enable_read_interrupt(false);
@@ -46,8 +49,6 @@ fn receive() {
         // One byte of free capacity was seen, and only this function fills the queue.
         let _ = RECEIVED.try_write(&[device::read()]);
     }
-    // With bytes left, this would lose the PL011's only edge: it is raised again when the FIFO crosses its mark.
-    device::acknowledge();
 }
 
 /// The receiving half.
@@ -98,7 +99,14 @@ impl Write for Sender {
             }
             if device::HAS_WRITE_INTERRUPT {
                 WRITER.register(cx.waker());
-                critical_section::with(|_| device::enable_write_interrupt(true));
+                critical_section::with(|_| {
+                    device::enable_write_interrupt(true);
+                    // It may have become free in between, and told nobody.
+                    if device::can_write() {
+                        device::enable_write_interrupt(false);
+                        cx.waker().wake_by_ref();
+                    }
+                });
             } else {
                 // Others get their turn, and then this asks again.
                 cx.waker().wake_by_ref();
