@@ -110,12 +110,13 @@ fn count(peer: &str, flow: usize, count: usize) -> anyhow::Result<f64> {
     line.rsplit(':').next().and_then(|number| number.trim().parse().ok()).context("callgrind's last line")
 }
 
-/// Counts for every peer but the oracles.
+/// Counts for every peer but those that are no implementation: the oracles and the model of TCP.
 ///
 /// # Errors
 /// If valgrind is missing, a peer fails, or the results cannot be written.
 pub fn run(short: usize, names: Option<&str>, results: &Results) -> anyhow::Result<()> {
-    let kinds: Vec<Kind> = peer::all().into_iter().filter(|k| !k.name.starts_with("oracle")).collect();
+    let is_real = |kind: &Kind| !kind.name.starts_with("oracle") && kind.name != "cubic-model";
+    let kinds: Vec<Kind> = peer::all().into_iter().filter(is_real).collect();
     for kind in pick(&kinds, names, |k| k.name)? {
         let mut gross = Vec::new();
         for flow in 0..FLOWS.len() {

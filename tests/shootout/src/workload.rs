@@ -227,3 +227,64 @@ pub fn ping(arena: &mut Arena, work: Ping) -> Outcome {
     outcome.payload *= 2;
     outcome
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peer;
+    use crate::scenario;
+
+    fn link(name: &str) -> scenario::LinkSpec {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+        let scenarios = scenario::load(&folder).expect("the scenarios are valid");
+        scenarios.into_iter().find(|s| s.name == name).expect("there is such a scenario").link
+    }
+
+    fn arena(peer: &str, link: &str, seed: u64) -> Arena {
+        Arena::new(&peer::named(peer).expect("known"), &self::link(link), seed).expect("connects")
+    }
+
+    #[test]
+    fn oracle_on_a_clean_link_reaches_the_bound_and_no_more() {
+        let work = Bulk { message: 1000, count: 4000, limit_s: 60 };
+        let run = bulk(&mut arena("oracle", "S7", 1), true, work);
+        let goodput = run.payload as f64 * 8e6 / run.elapsed as f64;
+        // The last datagram has to cross the link, which takes 30 ms of 3.2 s.
+        assert!((0.98..=1.0).contains(&(goodput / link("S7").goodput_bound())), "{goodput}");
+        let work = Paced { message: 200, period_us: 10_000, count: 100 };
+        let run = paced(&mut arena("oracle", "S7", 1), true, work);
+        // 228 bytes at 10 Mbit/s are 182.4 µs.
+        assert!(run.latencies.iter().all(|l| *l == Some(30_183)), "{:?}", run.latencies);
+    }
+
+    #[test]
+    fn oracle_repairs_a_loss_in_three_crossings_of_the_link() {
+        let work = Paced { message: 200, period_us: 10_000, count: 2000 };
+        let run = paced(&mut arena("oracle-unordered", "S2", 1), false, work);
+        let mut latencies: Vec<_> = run.latencies.iter().flatten().map(|l| l / 1000).collect();
+        latencies.sort_unstable();
+        latencies.dedup();
+        assert_eq!(latencies[..2], [20, 60]);
+    }
+
+    #[test]
+    fn same_seed_gives_the_same_run_and_another_seed_another() {
+        let work = Paced { message: 100, period_us: 5_000, count: 300 };
+        for peer in
+            ["oracle", "ackline", "kcp-flush", "enet", "smoltcp-cubic", "cubic-model", "quic-bbr", "sctp"]
+        {
+            let run = |seed| paced(&mut arena(peer, "S3", seed), true, work).latencies;
+            assert_eq!(run(9), run(9), "{peer}");
+            assert_ne!(run(9), run(10), "{peer}");
+        }
+    }
+
+    #[test]
+    fn damage_is_noticed_when_it_is_delivered() {
+        let work = Bulk { message: 1000, count: 2000, limit_s: 60 };
+        let null = bulk(&mut arena("null", "S9", 1), false, work);
+        assert!((5..50).contains(&null.damaged), "{}", null.damaged);
+        let ours = bulk(&mut arena("ackline", "S9", 1), true, work);
+        assert_eq!((ours.delivered, ours.damaged), (2000, 0));
+    }
+}

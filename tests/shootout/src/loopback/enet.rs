@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use rusty_enet::{EventNoRef, Host, HostSettings, Packet, PeerID};
 
-use super::meter::{EXCHANGE_LEN, on_threads, time_exchanges};
+use super::meter::{EXCHANGE_LEN, Stopwatch, on_threads};
 
 /// Messages that are sent and not received: ENet itself knows no limit.
 const OUTSTANDING_MAX: u64 = 4_096;
@@ -92,7 +92,8 @@ pub fn exchange() -> anyhow::Result<Vec<f64>> {
     while peer.is_none() && started.elapsed() < PATIENCE {
         peer = service(&mut client, |_| ());
     }
-    let times = time_exchanges(|| {
+    let mut stopwatch = Stopwatch::default();
+    while stopwatch.begin() {
         let peer = peer.context("no connection")?;
         let packet = Packet::reliable([7; EXCHANGE_LEN].as_slice());
         ensure!(client.peer_mut(peer).send(0, &packet).is_ok(), "not sent");
@@ -103,9 +104,9 @@ pub fn exchange() -> anyhow::Result<Vec<f64>> {
             ensure!(started.elapsed() < PATIENCE, "no reply");
             service(&mut client, |_| has_reply = true);
         }
-        Ok(())
-    });
+        stopwatch.end();
+    }
     stop.store(true, Relaxed);
     let _ = echo.join();
-    times
+    Ok(stopwatch.sorted())
 }

@@ -8,7 +8,7 @@ use anyhow::Context;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader, BufWriter};
 use tokio_kcp::{KcpConfig, KcpListener, KcpNoDelayConfig, KcpStream};
 
-use super::meter::{EXCHANGE_LEN, on_tasks, runtime, time_exchanges_async};
+use super::meter::{EXCHANGE_LEN, Stopwatch, on_tasks, runtime};
 
 fn config(stream: bool) -> KcpConfig {
     KcpConfig {
@@ -71,12 +71,13 @@ pub fn exchange() -> anyhow::Result<Vec<f64>> {
         });
         let mut stream = KcpStream::connect(&config(false), address).await?;
         let mut message = [0; 2048];
-        time_exchanges_async(async || {
+        let mut stopwatch = Stopwatch::default();
+        while stopwatch.begin() {
             stream.send(&[7; EXCHANGE_LEN]).await?;
             stream.recv(&mut message).await?;
-            Ok(())
-        })
-        .await
+            stopwatch.end();
+        }
+        anyhow::Ok(stopwatch.sorted())
     });
     let times = runtime.block_on(handle).context("the task failed")?;
     runtime.shutdown_timeout(Duration::from_millis(500));

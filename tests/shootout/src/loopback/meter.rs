@@ -83,32 +83,34 @@ pub fn on_tasks<F: Future<Output = anyhow::Result<()>>>(
     rate
 }
 
-/// Times [`EXCHANGES`] calls, after a tenth as many that do not count. Microseconds, ascending.
-pub fn time_exchanges(mut exchange: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<Vec<f64>> {
-    let mut times = Vec::with_capacity(EXCHANGES);
-    for round in 0..EXCHANGES + EXCHANGES / 10 {
-        let started = Instant::now();
-        exchange()?;
-        if round >= EXCHANGES / 10 {
-            times.push(started.elapsed().as_secs_f64() * 1e6);
-        }
-    }
-    times.sort_by(f64::total_cmp);
-    Ok(times)
+/// Times [`EXCHANGES`] exchanges, after a tenth as many that do not count.
+#[derive(Default)]
+pub struct Stopwatch {
+    begun: usize,
+    started: Option<Instant>,
+    micros: Vec<f64>,
 }
 
-/// The same for tasks.
-pub async fn time_exchanges_async(
-    mut exchange: impl AsyncFnMut() -> anyhow::Result<()>,
-) -> anyhow::Result<Vec<f64>> {
-    let mut times = Vec::with_capacity(EXCHANGES);
-    for round in 0..EXCHANGES + EXCHANGES / 10 {
-        let started = Instant::now();
-        exchange().await?;
-        if round >= EXCHANGES / 10 {
-            times.push(started.elapsed().as_secs_f64() * 1e6);
+impl Stopwatch {
+    /// An exchange begins. False if there were enough.
+    pub fn begin(&mut self) -> bool {
+        self.begun += 1;
+        self.started = Some(Instant::now());
+        self.begun <= EXCHANGES + EXCHANGES / 10
+    }
+
+    /// It is over.
+    pub fn end(&mut self) {
+        if let Some(started) = self.started.take()
+            && self.begun > EXCHANGES / 10
+        {
+            self.micros.push(started.elapsed().as_secs_f64() * 1e6);
         }
     }
-    times.sort_by(f64::total_cmp);
-    Ok(times)
+
+    /// Microseconds of each, ascending.
+    pub fn sorted(mut self) -> Vec<f64> {
+        self.micros.sort_by(f64::total_cmp);
+        self.micros
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ackline_std::{Channel, ChannelConfig, Config, Endpoint, Mode};
 use anyhow::Context;
 
-use super::meter::{EXCHANGE_LEN, on_tasks, on_threads, runtime, time_exchanges, time_exchanges_async};
+use super::meter::{EXCHANGE_LEN, Stopwatch, on_tasks, on_threads, runtime};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -55,14 +55,15 @@ pub fn blocking_exchange() -> anyhow::Result<Vec<f64>> {
         }
     });
     let mut message = Vec::new();
-    let times = time_exchanges(|| {
+    let mut stopwatch = Stopwatch::default();
+    while stopwatch.begin() {
         client.send(Channel(0), &[7; EXCHANGE_LEN])?;
         client.recv_into(&mut message)?;
-        Ok(())
-    });
+        stopwatch.end();
+    }
     client.close(Duration::from_secs(1));
     let _ = echo.join();
-    times
+    Ok(stopwatch.sorted())
 }
 
 /// Tasks.
@@ -105,12 +106,13 @@ pub fn tasks_exchange() -> anyhow::Result<Vec<f64>> {
             }
         });
         let mut message = Vec::new();
-        time_exchanges_async(async || {
+        let mut stopwatch = Stopwatch::default();
+        while stopwatch.begin() {
             client.send(Channel(0), &[7; EXCHANGE_LEN]).await?;
             client.recv_into(&mut message).await?;
-            Ok(())
-        })
-        .await
+            stopwatch.end();
+        }
+        anyhow::Ok(stopwatch.sorted())
     });
     let times = runtime.block_on(handle).context("the task failed")?;
     runtime.shutdown_timeout(Duration::from_millis(500));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use quinn::{ClientConfig, Connection, Endpoint, ServerConfig, TransportConfig, VarInt};
 
-use super::meter::{EXCHANGE_LEN, on_tasks, runtime, time_exchanges_async};
+use super::meter::{EXCHANGE_LEN, Stopwatch, on_tasks, runtime};
 
 const WINDOW: u32 = 16 << 20;
 
@@ -112,12 +112,13 @@ pub fn exchange() -> anyhow::Result<Vec<f64>> {
         });
         let (mut requests, mut replies) = connection.open_bi().await?;
         let mut message = [7; EXCHANGE_LEN];
-        time_exchanges_async(async || {
+        let mut stopwatch = Stopwatch::default();
+        while stopwatch.begin() {
             requests.write_all(&message).await?;
             replies.read_exact(&mut message).await?;
-            Ok(())
-        })
-        .await
+            stopwatch.end();
+        }
+        anyhow::Ok(stopwatch.sorted())
     });
     let times = runtime.block_on(handle).context("the task failed")?;
     runtime.shutdown_timeout(Duration::from_millis(500));

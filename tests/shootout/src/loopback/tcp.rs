@@ -3,7 +3,7 @@
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::net::{TcpListener, TcpStream};
 
-use super::meter::{EXCHANGE_LEN, on_threads, time_exchanges};
+use super::meter::{EXCHANGE_LEN, Stopwatch, on_threads};
 
 const BUFFER: usize = 64 * 1024;
 
@@ -56,11 +56,13 @@ pub fn exchange() -> anyhow::Result<Vec<f64>> {
         while server.read_exact(&mut buffer).and_then(|()| server.write_all(&buffer)).is_ok() {}
     });
     let mut buffer = [7; EXCHANGE_LEN + 4];
-    let times = time_exchanges(|| {
+    let mut stopwatch = Stopwatch::default();
+    while stopwatch.begin() {
         client.write_all(&buffer)?;
-        Ok(client.read_exact(&mut buffer)?)
-    });
+        client.read_exact(&mut buffer)?;
+        stopwatch.end();
+    }
     drop(client);
     let _ = echo.join();
-    times
+    Ok(stopwatch.sorted())
 }

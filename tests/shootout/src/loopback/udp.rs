@@ -7,7 +7,7 @@ use std::time::Duration;
 use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::meter::{EXCHANGE_LEN, on_threads, time_exchanges};
+use super::meter::{EXCHANGE_LEN, Stopwatch, on_threads};
 
 const BUFFER: usize = 4 << 20;
 /// How long an end waits before it looks whether the measurement is over.
@@ -105,12 +105,13 @@ pub fn exchange() -> anyhow::Result<Vec<f64>> {
         }
     });
     let mut buffer = [0; 2048];
-    let times = time_exchanges(|| {
+    let mut stopwatch = Stopwatch::default();
+    while stopwatch.begin() {
         client.send(&[7; EXCHANGE_LEN])?;
         client.recv(&mut buffer)?;
-        Ok(())
-    });
+        stopwatch.end();
+    }
     client.send(&[])?;
     let _ = echo.join();
-    times
+    Ok(stopwatch.sorted())
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Context;
 use zeromq::{Socket, SocketRecv, SocketSend};
 
-use super::meter::{EXCHANGE_LEN, on_tasks, on_threads, runtime, time_exchanges, time_exchanges_async};
+use super::meter::{EXCHANGE_LEN, Stopwatch, on_tasks, on_threads, runtime};
 
 const ANY: &str = "tcp://127.0.0.1:0";
 /// Milliseconds that a libzmq socket waits before its thread looks whether the measurement is over.
@@ -51,12 +51,13 @@ pub fn rust_exchange() -> anyhow::Result<Vec<f64>> {
         });
         let mut client = zeromq::ReqSocket::new();
         client.connect(&address).await?;
-        time_exchanges_async(async || {
+        let mut stopwatch = Stopwatch::default();
+        while stopwatch.begin() {
             client.send(vec![7; EXCHANGE_LEN].into()).await?;
             client.recv().await?;
-            Ok(())
-        })
-        .await
+            stopwatch.end();
+        }
+        anyhow::Ok(stopwatch.sorted())
     });
     let times = runtime.block_on(handle).context("the task failed")?;
     runtime.shutdown_timeout(Duration::from_millis(500));
@@ -112,12 +113,13 @@ pub fn library_exchange() -> anyhow::Result<Vec<f64>> {
             let _ = server.send(message, 0);
         }
     });
-    let times = time_exchanges(|| {
+    let mut stopwatch = Stopwatch::default();
+    while stopwatch.begin() {
         client.send(&[7; EXCHANGE_LEN][..], 0)?;
         client.recv_bytes(0)?;
-        Ok(())
-    });
+        stopwatch.end();
+    }
     drop(client);
     let _ = echo.join();
-    times
+    Ok(stopwatch.sorted())
 }

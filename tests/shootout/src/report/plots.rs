@@ -11,6 +11,7 @@ use crate::workload::Workload;
 
 const WIDTH: u32 = 900;
 const HEIGHT: u32 = 460;
+const LEGEND_WIDTH: u32 = 160;
 
 /// One colour per protocol; unordered variants share it and are thinner.
 fn style(peer: &str) -> ShapeStyle {
@@ -49,11 +50,11 @@ pub fn latency(scenario: &Scenario, rows: &[Measured], file: &Path) -> anyhow::R
     }
     let root = SVGBackend::new(file, (WIDTH, HEIGHT)).into_drawing_area();
     root.fill(&WHITE)?;
+    let (left, right) = root.split_horizontally(WIDTH - LEGEND_WIDTH);
     let nines = |quantile: f64| -(1.0 - quantile).max(1e-4).log10();
-    let mut chart = ChartBuilder::on(&root)
-        .caption(format!("{}: {}", scenario.name, scenario.about), ("sans-serif", 14))
+    let mut chart = ChartBuilder::on(&left)
+        .caption(format!("{}: {}", scenario.name, scenario.about), ("sans-serif", 13))
         .margin(10)
-        .margin_right(190)
         .x_label_area_size(40)
         .y_label_area_size(60)
         .build_cartesian_2d((least * 0.9..most * 1.1).log_scale(), 0.0..4.0)?;
@@ -61,25 +62,18 @@ pub fn latency(scenario: &Scenario, rows: &[Measured], file: &Path) -> anyhow::R
         .configure_mesh()
         .x_desc("milliseconds from when the message was due to when it was received")
         .y_desc("share of the messages that are there")
-        .y_labels(9)
+        .y_labels(5)
         .y_label_formatter(&|y| format!("{} %", (100.0 - 100.0 * 10_f64.powf(-y)) as f32))
         .light_line_style(WHITE.mix(0.0))
         .draw()?;
-    for row in &rows {
+    for (index, row) in rows.iter().enumerate() {
         let points =
             QUANTILES.iter().zip(&row.latencies_ms).filter_map(|(q, ms)| Some(((*ms)?.max(1e-3), nines(*q))));
-        let style = style(&row.peer);
-        chart
-            .draw_series(LineSeries::new(points, style))?
-            .label(row.peer.as_str())
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], style));
+        chart.draw_series(LineSeries::new(points, style(&row.peer)))?;
+        let y = 40 + 20 * index as i32;
+        right.draw(&PathElement::new([(0, y), (20, y)], style(&row.peer)))?;
+        right.draw(&Text::new(row.peer.clone(), (26, y - 6), ("sans-serif", 12)))?;
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::Coordinate(640, 10))
-        .background_style(WHITE)
-        .label_font(("sans-serif", 12))
-        .draw()?;
     root.present()?;
     Ok(())
 }
@@ -110,18 +104,25 @@ pub fn bulk(scenario: &Scenario, rows: &[Measured], file: &Path) -> anyhow::Resu
             .x_label_area_size(36)
             .y_label_area_size(label_len)
             .build_cartesian_2d(0.0..most * 1.12, 0.0..count)?;
-        chart.configure_mesh().disable_y_mesh().disable_y_axis().x_desc(description).draw()?;
+        chart
+            .configure_mesh()
+            .disable_y_mesh()
+            .disable_y_axis()
+            .light_line_style(WHITE.mix(0.0))
+            .x_desc(description)
+            .draw()?;
         for (index, (row, value)) in rows.iter().zip(values).enumerate() {
             let y = count - index as f64;
             let bar = [(0.0, y - 0.85), (value, y - 0.15)];
             chart.draw_series([
                 Rectangle::new(bar, style(&row.peer).color.filled()).into_dyn(),
-                Text::new(format!("{value:.1}"), (value + most * 0.01, y - 0.75), ("sans-serif", 12))
+                Text::new(format!("{value:.1}"), (value + most * 0.01, y - 0.25), ("sans-serif", 12))
                     .into_dyn(),
             ])?;
             if label_len > 100 {
-                let (_, at) = chart.backend_coord(&(0.0, y - 0.75));
-                area.draw(&Text::new(row.peer.clone(), (6, at), ("sans-serif", 12)))?;
+                let (_, at) = chart.backend_coord(&(0.0, y - 0.25));
+                let (_, top) = area.get_base_pixel();
+                area.draw(&Text::new(row.peer.clone(), (6, at - top), ("sans-serif", 12)))?;
             }
         }
     }
