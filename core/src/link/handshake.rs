@@ -30,7 +30,7 @@ const COOKIE_MAX: usize = 16;
 pub(super) const HELLO_PADDED: usize = 96;
 
 /// A cookie to be sent with the next hello.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Hash)]
 pub(super) struct Cookie {
     bytes: [u8; COOKIE_MAX],
     len: u8,
@@ -47,13 +47,15 @@ impl Cookie {
 }
 
 /// What is known about the peer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Peer {
     /// 0: nothing was heard.
     pub(super) incarnation: u64,
     pub(super) id: LinkId,
     /// It has shown that it knows this association.
     pub(super) is_confirmed: bool,
+    /// It took us for an earlier life of ours when it was adopted, and has not named us since.
+    pub(super) is_stranger: bool,
     /// A reset said that it may have restarted.
     pub(super) is_suspect: bool,
     pub(super) no_check: bool,
@@ -86,6 +88,7 @@ impl Peer {
             incarnation: 0,
             id: LinkId::default(),
             is_confirmed: false,
+            is_stranger: false,
             is_suspect: false,
             no_check: false,
             has_params: false,
@@ -114,7 +117,7 @@ impl Peer {
 }
 
 /// An answer to somebody who is not the peer (yet). Nothing is remembered of it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(super) enum Reply {
     /// A hello without a body, with these flags.
     Hello { incarnation: u64, id: LinkId, flags: u8 },
@@ -271,8 +274,10 @@ impl<S: Storage, C: Controller> Link<S, C> {
             self.due.hello = true;
         } else {
             self.peer.id = h.from;
+            self.peer.is_stranger = false;
             let knows = h.flags & hello_flags::KNOWS != 0;
-            if knows && (h.to == self.local_id || self.is_offered_id(h.to)) {
+            let is_present = h.to == self.local_id && !self.peer.is_suspect;
+            if knows && (is_present || self.is_offered_id(h.to)) {
                 self.take_offered_id(h.to);
                 self.confirm();
             } else {
@@ -359,6 +364,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
         // has them.
         let is_bare = h.flags & hello_flags::BARE != 0;
         self.peer.has_params = !is_bare;
+        self.peer.is_stranger = !mine && h.your_incarnation != 0;
         let knows = h.flags & hello_flags::KNOWS != 0;
         self.peer.is_confirmed = mine && knows && h.to == self.local_id && !had_peer;
         let max = self.config.message_max.min(self.peer.message_max).min(self.unfragmented_max());
@@ -534,10 +540,15 @@ impl<S: Storage, C: Controller> Link<S, C> {
     /// Writes the head of a hello to the peer. `false` if it does not fit.
     pub(super) fn write_hello(&self, w: &mut Writer<'_>, ack_follows: bool) -> bool {
         let flags = if ack_follows { hello_flags::ACK } else { 0 }
-            | if self.peer.has_params { hello_flags::KNOWS } else { 0 };
+            | if self.peer.has_params && !self.is_estranged() { hello_flags::KNOWS } else { 0 };
         // To a peer that has perhaps restarted: who answers to this id has heard us just now, and may replace it.
         let from = if self.peer.is_suspect { self.next_local_id } else { self.local_id };
         self.write_hello_to(w, self.peer.incarnation, self.peer.id, from, flags)
+    }
+
+    /// Whether short packets of the peer may be meant for an earlier life of ours, and nothing in them would show it.
+    pub(super) fn is_estranged(&self) -> bool {
+        self.peer.is_stranger && !self.has_check()
     }
 
     /// Whether `id` is the one that the peer was told when we thought that it had restarted. Somebody else may have been

@@ -73,7 +73,12 @@ impl<S: Storage, C: Controller> Link<S, C> {
         let id_len = self.local_id.as_bytes().len();
         let id = datagram.get(1..1 + id_len).and_then(LinkId::new).unwrap_or_default();
         if id != self.local_id && !self.is_offered_id(id) {
-            return self.drop_unknown();
+            // R8.26: a peer that is not confirmed may take us for an earlier life of ours, and not have heard our hello.
+            return if self.peer.is_confirmed { self.drop_unknown() } else { self.on_stray(now, datagram) };
+        }
+        if self.is_estranged() {
+            // R8.8.
+            return self.on_stray(now, datagram);
         }
         let (body, check) = if self.has_check() {
             let Some((body, check)) = datagram.split_last_chunk::<CHECK_LEN>() else {
@@ -102,8 +107,10 @@ impl<S: Storage, C: Controller> Link<S, C> {
             return self.drop_check();
         }
         let number_len = short.number.map_or(0, |(_, len)| len);
+        // R8.25: while a reset is believed, a packet to the id from before may be an old one.
+        let confirms = !self.peer.is_suspect || self.is_offered_id(id);
         self.take_offered_id(id);
-        if !self.peer.is_confirmed {
+        if !self.peer.is_confirmed && confirms {
             self.confirm();
         }
         if self.phase == Phase::Closed {
