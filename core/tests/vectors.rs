@@ -129,6 +129,7 @@ fn write_ack(ack: &Ack<'_>, w: &mut Writer<'_>) -> u8 {
     Ack::encode(&ranges, ack.largest.1, ack.delay, w).expect("room")
 }
 
+// R1.1 R3.1 R3.2 R3.3 R3.4 R3.5
 #[test]
 fn integers_of_section_3() {
     for v in vectors!("integers.txt") {
@@ -162,6 +163,7 @@ fn integers_of_section_3() {
     }
 }
 
+// R5.1
 #[test]
 fn acknowledgement_fields_of_section_5() {
     for v in vectors!("acks.txt") {
@@ -296,6 +298,7 @@ fn check(body: &[u8], key: u32, packet: Option<u32>, acked: Option<u32>, others:
     (crc32c(body) ^ key ^ binding).to_le_bytes()
 }
 
+// R4.6 R4.7 R4.8
 #[test]
 fn checks_of_section_4_3() {
     let optional = |w: &str| if w == "-" { None } else { Some(number(w)) };
@@ -377,6 +380,7 @@ fn packets_of_a_link_carry_the_check_of_section_4_3() {
     }
 }
 
+// R17.1 R17.2 R17.3
 #[test]
 fn streams_of_section_17() {
     for v in vectors!("streams.txt") {
@@ -390,6 +394,7 @@ fn streams_of_section_17() {
     }
 }
 
+// R1.2 R3.2 R3.3 R5.1 R5.2 R6.1 R6.2 R6.4 R6.5 R6.6 R7.4 R7.6
 #[test]
 fn malformed_ones_are_refused() {
     for v in vectors!("rejected.txt") {

@@ -11,6 +11,8 @@
 //! | [`oracle`] | the rules of the promise, checked at every step |
 //! | [`scenario`] | worlds that scenario tests start from |
 //! | [`schedule`] | random schedules of faults, generated from a seed and shrunk when they fail |
+//! | [`explore`] | every interleaving of small configurations, without omission |
+//! | [`forge`] | a peer made by hand, for tests of single rules |
 //! | [`random`] | the one seeded random sequence |
 //!
 //! Everything follows from one 64-bit seed: no clock is read, nothing sleeps, and a violation prints the command that
@@ -19,6 +21,8 @@
 
 pub mod compact;
 pub mod endpoint;
+pub mod explore;
+pub mod forge;
 pub mod link;
 pub mod net;
 pub mod oracle;

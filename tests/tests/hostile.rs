@@ -38,6 +38,7 @@ fn changes_nothing(mut forge: impl FnMut(&mut Random, &[u8]) -> Vec<u8>) {
     assert_eq!(first_difference(honest.emissions(), attacked.emissions()), None);
 }
 
+// R1.2 R4.5
 #[test]
 fn random_bytes_change_nothing() {
     changes_nothing(|random, datagram| random.bytes(datagram.len()));
@@ -163,11 +164,13 @@ fn mutate(datagram: &mut Vec<u8>, random: &mut Random) {
     datagram.truncate(1_500);
 }
 
+// R1.3
 #[test]
 fn mutated_datagrams_without_a_check_do_not_panic_on_the_heap() {
     survives_anything::<Heap>(Config::udp(), 4, 1_500);
 }
 
+// R1.3
 #[test]
 fn mutated_datagrams_without_a_check_do_not_panic_inline() {
     survives_anything::<Inline<3, 8, 2048, 16>>(Config::udp(), 5, 1_500);

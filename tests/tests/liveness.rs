@@ -8,6 +8,7 @@ use ackline_tests::net::PathConfig;
 use ackline_tests::scenario::{kept, pair};
 use ackline_tests::world::{Action, Traffic};
 
+// R16.1
 #[test]
 fn idle_link_without_keep_alive_is_silent_and_asks_for_nothing() {
     let mut world = pair(1, &Config::udp(), &PathConfig::default());

@@ -172,6 +172,7 @@ fn large_message_cut_by_a_reboot_arrives_whole() {
     }
 }
 
+// R8.14 R8.18 R2.5
 #[test]
 fn restart_on_a_serial_line_without_link_ids_is_survived() {
     let config = Config::serial(115_200);

@@ -9,6 +9,7 @@ const COUNT: u64 = 300;
 /// Every how many schedules both ways of driving are compared: ten times slower than a plain run.
 const COMPARED_EVERY: u64 = 6;
 
+// R2.1 R2.2 R2.3 R14.1 R14.3
 #[test]
 fn random_schedules_keep_every_promise() {
     assert!(run_seeds(&Ackline, "schedules", COUNT, COMPARED_EVERY) > 0);

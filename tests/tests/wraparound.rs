@@ -37,6 +37,7 @@ fn numbers_of_a_channel_that_mostly_replaces_wrap() {
     kept(world.quiet_within(10 * SECOND));
 }
 
+// R3.7 R4.8
 #[test]
 fn late_packet_from_before_the_wrap_is_not_taken_for_a_new_one() {
     // Packets come up to 3 s late: 6,000 packet numbers at 2,000 packets a second.

@@ -22,7 +22,7 @@ pub(super) const FEW_MESSAGES: usize = 32;
 const LOOK_EVERY: u32 = 8;
 
 /// An acknowledgement every `packets`, and after `delay` microseconds at most.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub(super) struct AckRate {
     pub(super) packets: u32,
     pub(super) delay: u32,

@@ -1,5 +1,8 @@
 //! What arrived and must be acknowledged: the receiving half of RFC 9000, section 13.2.
 
+use core::hash::{Hash, Hasher};
+
+use super::digest::{relative, relative_to};
 use crate::sequence::{Range, Sequence};
 use crate::storage::{List, Storage};
 use crate::time::Instant;
@@ -49,6 +52,16 @@ impl<S: Storage> Acks<S> {
         self.any = false;
         self.at = None;
         self.epoch = self.epoch.wrapping_add(1);
+    }
+
+    /// For [`Link::digest`](super::Link::digest).
+    pub(super) fn digest(&self, now: Instant, state: &mut impl Hasher) {
+        let Acks { ranges, largest_at, number_len, waiting, any, at, every, delay, epoch } = self;
+        ranges.as_slice().hash(state);
+        (number_len, waiting, any, every, delay).hash(state);
+        // It is only compared, and messages say with what they would compare it.
+        let _ = epoch;
+        (relative(now, *largest_at), relative_to(now, *at)).hash(state);
     }
 
     /// The largest number received.

@@ -4,6 +4,8 @@
 //! done ones leave from the front, which moves `base`. What is before `base` is a duplicate, as is anything that is not
 //! missing: deduplication is a comparison. Payloads lie in a ring of blocks until they are taken.
 
+use core::hash::{Hash, Hasher};
+
 use super::granules::{bitmap_len, masks};
 use crate::config::{Mode, Settle};
 use crate::sequence::{Range, Sequence};
@@ -116,6 +118,52 @@ impl<S: Storage> InChannel<S> {
     pub(super) fn trim(&mut self) {
         self.entries.trim();
         self.bytes.trim();
+    }
+
+    /// For [`Link::digest`](super::Link::digest).
+    pub(super) fn digest(&self, epoch: u32, state: &mut impl Hasher) {
+        let InChannel {
+            entries,
+            bytes,
+            done,
+            mode,
+            settle: _,
+            base,
+            deliver,
+            ready_head,
+            ready_tail,
+            ready_count,
+            held,
+            is_unconfirmed,
+            changed_at,
+            told_in,
+        } = self;
+        for i in 0..entries.len() {
+            let Some(e) = entries.at(i) else { break };
+            (e.stage, e.redelivered).hash(state);
+            if matches!(e.stage, Stage::Partial | Stage::Ready) {
+                (e.position, e.len, e.link).hash(state);
+                bytes.slice(e.position, e.len).hash(state);
+            }
+            if matches!(e.stage, Stage::Ready | Stage::Taken) {
+                (e.epoch == epoch).hash(state);
+            }
+        }
+        bytes.digest(state);
+        done.as_slice().hash(state);
+        (mode, base, deliver, ready_count, held, is_unconfirmed).hash(state);
+        // What was told before the last change is not looked at.
+        let _ = changed_at;
+        told_in.filter(|_| self.is_told()).hash(state);
+        if *ready_count > 0 {
+            (ready_head, ready_tail).hash(state);
+        }
+    }
+
+    /// Whether message `n` is not missing any more.
+    pub(super) fn has_stored(&self, n: Sequence) -> bool {
+        n.precedes(self.base)
+            || self.at(n).is_some_and(|e| !matches!(e.stage, Stage::Missing | Stage::Partial))
     }
 
     pub(super) fn mode(&self) -> Mode {

@@ -9,6 +9,7 @@
 
 mod ack_rate;
 mod acks;
+mod digest;
 mod granules;
 mod handshake;
 mod inbox;
@@ -147,7 +148,7 @@ pub struct Link<S: Storage, C: Controller> {
 }
 
 /// What must go out as soon as possible.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Hash)]
 struct Due {
     hello: bool,
     ping: bool,

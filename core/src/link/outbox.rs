@@ -7,6 +7,8 @@
 //! Invariants: `front <= cum <= next_send <= end`; a number before `next_send` was sent at least once in this
 //! association; the work of every call is proportional to the messages it changes.
 
+use core::hash::{Hash, Hasher};
+
 use super::granules::{bitmap_len, masks};
 use super::sent::{FrameKind, SentFrame};
 use crate::config::{ChannelConfig, Mode};
@@ -16,7 +18,7 @@ use crate::storage::{ByteRing, Ring, Storage};
 use crate::wire::GRANULE;
 
 /// A list that runs through the messages by their numbers.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Hash)]
 struct Chain {
     head: Sequence,
     tail: Sequence,
@@ -65,7 +67,7 @@ enum Report {
     Taken,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct OutMessage {
     stage: Stage,
     report: Report,
@@ -162,6 +164,43 @@ impl<S: Storage> OutChannel<S> {
     pub(super) fn trim(&mut self) {
         self.messages.trim();
         self.bytes.trim();
+    }
+
+    /// For [`Link::digest`](super::Link::digest).
+    pub(super) fn digest(&self, state: &mut impl Hasher) {
+        let OutChannel {
+            messages,
+            bytes,
+            config: _,
+            front,
+            cum,
+            known,
+            next_send,
+            held,
+            outstanding,
+            lost,
+            outcomes,
+            was_full,
+            is_writable,
+            repeat_from,
+            repeat_to,
+            open_count,
+        } = self;
+        for i in 0..messages.len() {
+            let Some(m) = messages.at(i) else { break };
+            m.hash(state);
+            if !matches!(m.stage, Stage::Done | Stage::Skipped) {
+                bytes.slice(m.position, m.len).hash(state);
+            }
+        }
+        bytes.digest(state);
+        (front, cum, known, next_send, held, outstanding).hash(state);
+        (lost, outcomes, was_full, is_writable, repeat_from, repeat_to, open_count).hash(state);
+    }
+
+    /// Whether message `n` has arrived and is not finished.
+    pub(super) fn is_acknowledged(&self, n: Sequence) -> bool {
+        self.at(n).is_some_and(|m| m.stage == Stage::Acked)
     }
 
     /// One after the newest message.

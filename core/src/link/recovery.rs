@@ -6,7 +6,10 @@
 //! longer than a round trip and the reordering window. A probe timeout declares nothing lost: it sends something that
 //! brings an acknowledgement.
 
+use core::hash::{Hash, Hasher};
+
 use super::ack_rate::AckRate;
+use super::digest::{relative, relative_to};
 use super::sent::{Fate, SentPacket, control};
 use super::timers::tick;
 use super::{Link, Phase};
@@ -115,6 +118,37 @@ impl Recovery {
         let variation = (self.rtt.variation() * 4).max(self.granularity);
         let sampled = if self.rtt.is_sampled() { peer_ack_delay } else { 0 };
         self.rtt.smoothed().saturating_add(variation).saturating_add(sampled).saturating_add(line)
+    }
+
+    /// For [`Link::digest`].
+    pub(super) fn digest(&self, now: Instant, state: &mut impl Hasher) {
+        let Recovery {
+            next,
+            start,
+            base,
+            frames_base: _,
+            first_open,
+            in_flight,
+            open_count,
+            rtt,
+            largest_acked,
+            probe_count,
+            last_eliciting_at,
+            loss_at,
+            is_reordering,
+            reorder_quarters,
+            granularity: _,
+            loss,
+            excused_until,
+        } = self;
+        (next, start, base, first_open, in_flight, open_count).hash(state);
+        (rtt, largest_acked, probe_count, is_reordering, reorder_quarters).hash(state);
+        relative_to(now, *loss_at).hash(state);
+        relative_to(now, *excused_until).hash(state);
+        if *open_count > 0 {
+            relative(now, *last_eliciting_at).hash(state);
+        }
+        loss.hash(state);
     }
 
     /// When losses are to be declared or a probe is due.

@@ -6,8 +6,11 @@
 //! thin flow are copies. Messages that should have been acknowledged, and whose copies should have been, ride again until they
 //! are: when acknowledgements do not come, a fade may just have ended.
 
+use core::hash::{Hash, Hasher};
+
 use super::Link;
 use super::ack_rate::{DELAY_MAX, FEW_MESSAGES};
+use super::digest::{relative, relative_to};
 use super::outbox::Offer;
 use super::sent::FrameKind;
 use super::timers::{TICK, tick};
@@ -55,6 +58,15 @@ pub(super) struct Repetition {
 impl Repetition {
     pub(super) const fn new() -> Self {
         Repetition { copy_at: None, overdue_at: Instant::ZERO, new_at: Instant::ZERO, gap: GAP_MAX }
+    }
+
+    /// For [`Link::digest`]. Only the timer matters where nothing is repeated.
+    pub(super) fn digest(&self, now: Instant, repeats: bool, state: &mut impl Hasher) {
+        let Repetition { copy_at, overdue_at, new_at, gap } = self;
+        relative_to(now, *copy_at).hash(state);
+        if repeats {
+            (relative(now, *overdue_at), relative(now, *new_at), gap).hash(state);
+        }
     }
 }
 

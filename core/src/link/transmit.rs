@@ -121,7 +121,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
         self.packets.len() < self.packets.len_max() && self.frames.len() < self.frames.len_max()
     }
 
-    fn outstanding(&self) -> u32 {
+    pub(super) fn outstanding(&self) -> u32 {
         self.out.as_slice().iter().map(|o| o.outstanding).sum()
     }
 

@@ -4,6 +4,8 @@
 //! block never wraps. Positions are virtual: they count up modulo 2^32 and are taken modulo the buffer's length, a
 //! power of two, so they stay valid when the buffer grows. Space comes back when the oldest block is freed.
 
+use core::hash::{Hash, Hasher};
+
 use super::Buffer;
 
 const HEADER: u32 = 8;
@@ -53,6 +55,14 @@ impl<B: Buffer> ByteRing<B> {
             if used.checked_add(size)? > limit || !self.grow(size) {
                 return None;
             }
+        }
+    }
+
+    /// For `Link::digest`: where blocks are. What is in them matters to their owners.
+    pub(crate) fn digest(&self, state: &mut impl Hasher) {
+        let ByteRing { buffer: _, head, tail, live } = self;
+        if head != tail {
+            (head, tail, live).hash(state);
         }
     }
 

@@ -117,6 +117,7 @@ fn surplus_delimiter_between_frames_costs_nothing() {
     assert_eq!((deframer.stats().frames_bad, deframer.stats().bytes_skipped), (0, 0));
 }
 
+// R17.3
 #[test]
 fn constant_line_yields_nothing_and_the_next_frame_arrives() {
     for byte in 0..=u8::MAX {

@@ -6,6 +6,7 @@ use crate::framing::{
     Deframer, DeframerIn, FrameCheck, FrameEncoder, FrameError, FrameStats, encode, encoded_len_max,
 };
 
+// R17.4
 #[test]
 fn datagram_longer_than_the_buffer_is_counted_and_the_next_one_arrives() {
     for check in [FrameCheck::Crc32, FrameCheck::Crc16] {
@@ -28,6 +29,7 @@ fn datagram_longer_than_the_buffer_is_counted_and_the_next_one_arrives() {
     }
 }
 
+// R17.4
 #[test]
 fn frame_shorter_than_its_check_is_bad() {
     for check in [FrameCheck::Crc32, FrameCheck::Crc16] {

@@ -23,6 +23,7 @@ fn reference_frame(check: FrameCheck, datagram: &[u8]) -> Vec<u8> {
     frame
 }
 
+// R17.1
 #[test]
 fn vectors_of_the_protocol_are_met() {
     let full_block = [&[0xff][..], &[0x55; 250], &[0xd4, 0xdb, 0x43, 0x51, 0]].concat();
@@ -44,6 +45,7 @@ fn vectors_of_the_protocol_are_met() {
     }
 }
 
+// R17.2
 #[test]
 fn empty_block_behind_a_full_one_is_accepted() {
     let datagram = [0x55; 250];
@@ -89,6 +91,7 @@ fn largest_length_is_reached_and_not_exceeded() {
     assert_eq!(encoded_len_max(usize::MAX), usize::MAX);
 }
 
+// R17.3
 #[test]
 fn frame_after_silence_starts_with_a_delimiter() {
     let datagram = [7, 0, 8];
