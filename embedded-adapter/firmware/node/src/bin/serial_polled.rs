@@ -3,6 +3,7 @@
 #![no_main]
 #![forbid(unsafe_code)]
 
+use ackline::Link;
 use ackline::congestion::FixedRate;
 use ackline::framing::FrameCheck;
 use ackline_embedded::polled::Driver;

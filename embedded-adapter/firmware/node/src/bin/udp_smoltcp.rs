@@ -3,6 +3,7 @@
 #![no_main]
 #![forbid(unsafe_code)]
 
+use ackline::Link;
 use ackline::congestion::NewReno;
 use ackline_embedded::smoltcp_014::Driver;
 use board::ethernet::Ethernet;
