@@ -43,6 +43,8 @@
 #![no_std]
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
+// `clamp` can panic, and small programs keep the panic.
+#![allow(clippy::manual_clamp)]
 
 #[cfg(feature = "alloc")]
 extern crate alloc;

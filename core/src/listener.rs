@@ -163,7 +163,7 @@ pub(crate) fn echo_of(link_id_len: u8, datagram: &[u8]) -> Option<([u8; ECHO_MAX
     r.truncated().ok()?;
     let len = datagram.len() - r.rest().len();
     let mut echo = [0; ECHO_MAX];
-    echo.get_mut(..len)?.copy_from_slice(datagram.get(..len)?);
+    crate::wire::copy(echo.get_mut(..len)?, datagram);
     (1 + len + crate::wire::CHECK_LEN < datagram.len()).then_some((echo, len as u8))
 }
 

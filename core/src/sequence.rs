@@ -4,6 +4,8 @@
 //! unambiguous while everything in use spans less than 2^31. On the wire a number is cut to its low 7, 14, 21 or 28 bits
 //! (protocol.md, section 3); the receiver restores the rest from a number that it knows to be near.
 
+use crate::storage::Item;
+
 /// A message or packet number, modulo 2^32.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -48,6 +50,10 @@ pub struct Range {
     pub first: Sequence,
     /// The highest number.
     pub last: Sequence,
+}
+
+impl Item for Range {
+    const BLANK: Self = Range { first: Sequence(0), last: Sequence(0) };
 }
 
 impl Range {

@@ -56,3 +56,33 @@ pub struct Stats {
     /// Pacing rate in bytes per second, 0 if unpaced.
     pub pacing_rate: u32,
 }
+
+impl Stats {
+    pub(crate) const ZERO: Stats = Stats {
+        datagrams_sent: 0,
+        datagrams_received: 0,
+        bytes_sent: 0,
+        bytes_received: 0,
+        messages_sent: 0,
+        messages_received: 0,
+        messages_settled: 0,
+        messages_expired: 0,
+        messages_failed: 0,
+        retransmitted: 0,
+        repeated: 0,
+        duplicates: 0,
+        packets_lost: 0,
+        packets_spurious: 0,
+        probes: 0,
+        dropped_check: 0,
+        dropped_malformed: 0,
+        dropped_unknown: 0,
+        dropped_no_room: 0,
+        peer_restarts: 0,
+        srtt_micros: 0,
+        min_rtt_micros: 0,
+        in_flight: 0,
+        congestion_window: 0,
+        pacing_rate: 0,
+    };
+}

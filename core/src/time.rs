@@ -39,12 +39,14 @@ impl Instant {
     }
 
     /// Microseconds from `earlier` to `self`, limited to `0..=u32::MAX` (71 minutes).
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub(crate) const fn micros_since(self, earlier: Instant) -> u32 {
         let d = self.0.saturating_sub(earlier.0);
         if d > u32::MAX as u64 { u32::MAX } else { d as u32 }
     }
 
     /// `self` plus `micros`, never past [`Instant::MAX`].
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub(crate) const fn plus_micros(self, micros: u32) -> Instant {
         Instant(self.0.saturating_add(micros as u64))
     }

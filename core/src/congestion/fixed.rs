@@ -6,6 +6,7 @@
 
 use super::Controller;
 use crate::rtt::Rtt;
+use crate::storage::Item;
 use crate::time::Instant;
 
 /// Datagrams in flight beyond what the bare round trip holds: two that the peer may gather before it acknowledges
@@ -64,6 +65,10 @@ impl FixedRate {
     }
 }
 
+impl Item for FixedRate {
+    const BLANK: Self = FixedRate { rate: 0, sixteenths_per_1024us: 0, slack: 0, datagram: 0, window: 0 };
+}
+
 impl Controller for FixedRate {
     type Stamp = ();
 
@@ -111,6 +116,10 @@ impl FixedWindow {
     pub const fn new(window: u32) -> Self {
         FixedWindow { window: if window == 0 { 1 } else { window } }
     }
+}
+
+impl Item for FixedWindow {
+    const BLANK: Self = FixedWindow { window: 0 };
 }
 
 impl Controller for FixedWindow {

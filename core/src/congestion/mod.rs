@@ -13,6 +13,7 @@ pub use newreno::NewReno;
 pub use path_model::PathModel;
 
 use crate::rtt::Rtt;
+use crate::storage::Item;
 use crate::time::Instant;
 
 /// Decides how many bytes may be in flight and how fast they leave.
@@ -21,7 +22,7 @@ use crate::time::Instant;
 /// first), `on_lost` for every packet that this acknowledgement shows to be lost, then one `on_ack_end`.
 pub trait Controller {
     /// What the controller wants to remember with every packet in flight.
-    type Stamp: Copy + core::fmt::Debug + Default;
+    type Stamp: Copy + Item;
 
     /// A packet of `bytes` leaves at `now`, while `in_flight` bytes (without it) are outstanding.
     fn on_sent(&mut self, now: Instant, bytes: u32, in_flight: u32) -> Self::Stamp;

@@ -6,6 +6,7 @@
 use super::Controller;
 use super::units::rate_of;
 use crate::rtt::Rtt;
+use crate::storage::Item;
 use crate::time::Instant;
 
 /// Initial window in datagrams, and the bytes that bound it for large ones (RFC 9002, 7.2).
@@ -114,6 +115,10 @@ const fn initial_window(datagram: u32) -> u32 {
     if datagram * INITIAL_DATAGRAMS < most { datagram * INITIAL_DATAGRAMS } else { most }
 }
 
+impl Item for NewReno {
+    const BLANK: Self = NewReno { datagram: 0, window: 0, threshold: 0, is_filled: false, ..NewReno::new() };
+}
+
 impl Controller for NewReno {
     type Stamp = ();
 
@@ -168,7 +173,7 @@ impl Controller for NewReno {
     }
 
     fn on_datagram_max(&mut self, bytes: u32) {
-        let bytes = bytes.clamp(1, 65_535);
+        let bytes = bytes.max(1).min(65_535);
         let untouched = self.window == initial_window(self.datagram) && self.recovery_start.is_none();
         self.datagram = bytes;
         self.window = if untouched { initial_window(bytes) } else { self.window.max(self.window_min()) };

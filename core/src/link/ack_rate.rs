@@ -29,6 +29,8 @@ pub(super) struct AckRate {
 }
 
 impl AckRate {
+    pub(super) const BLANK: Self = AckRate { packets: 0, delay: 0 };
+
     /// What the peer does by itself.
     pub(super) const fn usual(delay: u32) -> Self {
         AckRate { packets: EVERY, delay }

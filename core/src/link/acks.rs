@@ -3,6 +3,7 @@
 use core::hash::{Hash, Hasher};
 
 use super::digest::{relative, relative_to};
+use super::ranges::insert;
 use crate::sequence::{Range, Sequence};
 use crate::storage::{List, Storage};
 use crate::time::Instant;
@@ -31,18 +32,22 @@ pub(super) struct Acks<S: Storage> {
 }
 
 impl<S: Storage> Acks<S> {
-    pub(super) fn new(delay: u32) -> Self {
-        Acks {
-            ranges: Default::default(),
-            largest_at: Instant::ZERO,
-            number_len: 1,
-            waiting: 0,
-            any: false,
-            at: None,
-            every: ACK_EVERY,
-            delay,
-            epoch: 0,
-        }
+    pub(super) const BLANK: Self = Acks {
+        ranges: List::EMPTY,
+        largest_at: Instant::ZERO,
+        number_len: 0,
+        waiting: 0,
+        any: false,
+        at: None,
+        every: 0,
+        delay: 0,
+        epoch: 0,
+    };
+
+    pub(super) fn start(&mut self, delay: u32) {
+        self.number_len = 1;
+        self.every = ACK_EVERY;
+        self.delay = delay;
     }
 
     /// Forgets all packets: another numbering begins.
@@ -75,7 +80,7 @@ impl<S: Storage> Acks<S> {
 
     /// The peer would like an acknowledgement every `every` packets or `delay` microseconds.
     pub(super) fn set_rate(&mut self, every: u32, delay: u32) {
-        self.every = every.clamp(1, 256);
+        self.every = every.max(1).min(256);
         self.delay = delay.min(100_000);
     }
 
@@ -101,47 +106,30 @@ impl<S: Storage> Acks<S> {
     }
 
     fn insert(&mut self, n: Sequence) {
-        let s = self.ranges.as_mut_slice();
-        let mut i = s.len();
-        // Nearly always the last range; at most as many rounds as there are ranges.
-        while i > 0 && n.precedes(s[i - 1].first) {
-            i -= 1;
-        }
-        if i > 0 && s[i - 1].contains(n) {
+        if insert(&mut self.ranges, n) {
             return;
         }
-        let joins_next = i < s.len() && s[i].first == n.plus(1);
-        if i > 0 && s[i - 1].last.plus(1) == n {
-            s[i - 1].last = n;
-            if joins_next {
-                s[i - 1].last = s[i].last;
-                self.ranges.remove(i);
-            }
-        } else if joins_next {
-            s[i].first = n;
-        } else {
-            if self.ranges.is_full() {
-                if i == 0 {
-                    return;
-                }
-                self.ranges.remove(0);
-                i -= 1;
-            }
-            self.ranges.insert(i, Range { first: n, last: n });
+        // The oldest one gives way, unless `n` is older still.
+        if self.ranges.as_slice().first().is_some_and(|r| r.first.precedes(n)) {
+            self.ranges.remove(0);
+            insert(&mut self.ranges, n);
         }
     }
 
     /// The peer needs no word on numbers before `floor`.
     pub(super) fn on_floor(&mut self, floor: Sequence) {
-        while let Some(&r) = self.ranges.as_slice().first() {
-            if r.last.precedes(floor) && self.ranges.as_slice().len() > 1 {
-                self.ranges.remove(0);
-                continue;
+        while let [r, rest @ ..] = self.ranges.as_mut_slice() {
+            if !r.first.precedes(floor) {
+                return;
             }
-            if r.first.precedes(floor) && !r.last.precedes(floor) {
-                self.ranges.as_mut_slice()[0].first = floor;
+            if !r.last.precedes(floor) {
+                r.first = floor;
+                return;
             }
-            return;
+            if rest.is_empty() {
+                return;
+            }
+            self.ranges.remove(0);
         }
     }
 

@@ -70,6 +70,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
             connected_event,
             restarted_event,
             closed_event,
+            close_reason,
             stats: _,
         } = self;
         let now = *now;
@@ -81,7 +82,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
         (budget, cookie, lent, last_out, last_in).hash(state);
         (due, ack_rate_asked, ack_rate_told).hash(state);
         (is_draining, is_close_sent, close_code, settle_rides, patience).hash(state);
-        (is_connected, connected_event, restarted_event, closed_event).hash(state);
+        (is_connected, connected_event, restarted_event, closed_event.then_some(close_reason)).hash(state);
         repetition.digest(now, self.config.repetition, state);
         // These matter while nobody is known, something is out or unsettled, or if the configuration says so.
         if self.peer.incarnation == 0 {

@@ -4,7 +4,7 @@
 //! in a hello proves that the peer receives what is sent. A peer whose incarnation has changed has lost its memory.
 
 use super::ack_rate::AckRate;
-use super::settings::{DATAGRAM_MIN, Settings};
+use super::settings::DATAGRAM_MIN;
 use super::{Link, Phase, Receipt};
 use crate::check::crc32c;
 use crate::config::{CHANNELS_MAX, Channel, Medium, Mode};
@@ -16,7 +16,7 @@ use crate::sequence::Sequence;
 use crate::storage::{Slots, Storage};
 use crate::time::Instant;
 use crate::wire::{
-    CHECK_LEN, Frames, Hello, LinkId, Long, Params, Reader, VERSION, Writer, first_byte, hello_flags,
+    CHECK_LEN, Frames, Hello, LinkId, Long, Params, Reader, VERSION, Writer, copy, first_byte, hello_flags,
     mode_from,
 };
 
@@ -30,15 +30,17 @@ const COOKIE_MAX: usize = 16;
 pub(super) const HELLO_PADDED: usize = 96;
 
 /// A cookie to be sent with the next hello.
-#[derive(Clone, Copy, Debug, Default, Hash)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(super) struct Cookie {
     bytes: [u8; COOKIE_MAX],
     len: u8,
 }
 
 impl Cookie {
+    pub(super) const EMPTY: Cookie = Cookie { bytes: [0; COOKIE_MAX], len: 0 };
+
     fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.len as usize]
+        self.bytes.get(..self.len as usize).unwrap_or(&[])
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -81,30 +83,37 @@ pub(super) struct Peer {
 }
 
 impl Peer {
+    pub(super) const BLANK: Self = Peer {
+        incarnation: 0,
+        id: LinkId::EMPTY,
+        is_confirmed: false,
+        is_stranger: false,
+        is_suspect: false,
+        no_check: false,
+        has_params: false,
+        fragments: false,
+        control_number: Sequence(0),
+        hello_number: Sequence(0),
+        datagram_max: 0,
+        window: 0,
+        buffer: 0,
+        message_max: 0,
+        ack_delay: 0,
+        channels: 0,
+        modes: 0,
+        key_in: 0,
+        key_out: 0,
+    };
+
     /// Nobody yet: what may be sent in a first hello is bounded by what every peer can take.
-    pub(super) fn none(settings: &Settings) -> Self {
+    pub(super) fn start(&mut self, datagram_max: u32) {
         let d = Params::default();
-        Peer {
-            incarnation: 0,
-            id: LinkId::default(),
-            is_confirmed: false,
-            is_stranger: false,
-            is_suspect: false,
-            no_check: false,
-            has_params: false,
-            fragments: false,
-            control_number: Sequence(0),
-            hello_number: Sequence(0),
-            datagram_max: settings.datagram_max,
-            window: d.window,
-            buffer: d.buffer,
-            message_max: u32::MAX,
-            ack_delay: d.ack_delay,
-            channels: CHANNELS_MAX as u8,
-            modes: 0,
-            key_in: 0,
-            key_out: 0,
-        }
+        self.datagram_max = datagram_max;
+        self.window = d.window;
+        self.buffer = d.buffer;
+        self.message_max = u32::MAX;
+        self.ack_delay = d.ack_delay;
+        self.channels = CHANNELS_MAX as u8;
     }
 
     pub(super) fn mode(&self, c: usize) -> Mode {
@@ -119,6 +128,8 @@ impl Peer {
 /// An answer to somebody who is not the peer (yet). Nothing is remembered of it.
 #[derive(Clone, Copy, Debug, Hash)]
 pub(super) enum Reply {
+    /// Nobody is to be answered.
+    None,
     /// A hello without a body, with these flags.
     Hello { incarnation: u64, id: LinkId, flags: u8 },
     /// A reset that repeats these bytes.
@@ -229,7 +240,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
         let proven = mine && !asks && (h.to == self.next_local_id || self.peer.is_suspect);
         if self.peer.incarnation != 0 && self.can_reorder() && !proven {
             let flags = hello_flags::BARE | if asks { 0 } else { hello_flags::CONFIRM };
-            self.reply = Some(Reply::Hello { incarnation: h.incarnation, id: h.from, flags });
+            self.reply = Reply::Hello { incarnation: h.incarnation, id: h.from, flags };
             return Receipt::Answered;
         }
         if self.is_close_sent {
@@ -291,9 +302,8 @@ impl<S: Storage, C: Controller> Link<S, C> {
     /// A bare hello, from which the peer may have been taken, does not tell the modes of its channels.
     fn take_modes(&mut self, h: &Hello<'_>) {
         self.peer.modes = modes_of(h.params.modes);
-        for c in 0..self.inn.as_slice().len() {
-            let mode = self.mode_of(c);
-            self.inn.as_mut_slice()[c].set_mode(mode);
+        for (c, channel) in self.inn.as_mut_slice().iter_mut().enumerate() {
+            channel.set_mode(self.peer.mode(c));
         }
     }
 
@@ -414,9 +424,8 @@ impl<S: Storage, C: Controller> Link<S, C> {
         peer.key_in = association_key(h.incarnation, self.incarnation);
         peer.key_out = association_key(self.incarnation, h.incarnation);
         self.congestion.on_datagram_max(self.peer.datagram_max);
-        for c in 0..self.inn.as_slice().len() {
-            let mode = self.mode_of(c);
-            self.inn.as_mut_slice()[c].restart(mode, Sequence(0));
+        for (c, channel) in self.inn.as_mut_slice().iter_mut().enumerate() {
+            channel.restart(self.peer.mode(c), Sequence(0));
         }
         for (c, base) in p.bases.iter() {
             if let Some(channel) = self.in_channel(c) {
@@ -430,11 +439,10 @@ impl<S: Storage, C: Controller> Link<S, C> {
     pub(super) fn in_channel(&mut self, c: u8) -> Option<&mut super::InChannel<S>> {
         let modes = self.peer.modes;
         let config = &self.config;
-        let new = |i: usize| {
+        self.inn.ensure(c as usize, |i, channel| {
             let mode = mode_from((modes >> ((2 * i as u32) & 31)) as u8 & 3).unwrap_or_default();
-            super::InChannel::new(mode, config.channel(i).settle, Sequence(0))
-        };
-        self.inn.ensure(c as usize, new)
+            channel.start(mode, config.channel(i).settle);
+        })
     }
 
     /// The peer knows this association: packets need no hello any more.
@@ -452,7 +460,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
             return self.drop_unknown();
         }
         self.cookie.len = cookie.len() as u8;
-        self.cookie.bytes[..cookie.len()].copy_from_slice(cookie);
+        copy(&mut self.cookie.bytes, cookie);
         // What rode in the hello was not looked at.
         self.lose_all(now);
         self.due.hello = true;
@@ -487,7 +495,9 @@ impl<S: Storage, C: Controller> Link<S, C> {
     }
 
     fn on_version(&mut self, incarnation: u64, supported: &[u8]) -> Receipt {
-        if incarnation != self.incarnation || self.peer.incarnation != 0 || supported.contains(&VERSION) {
+        #[allow(clippy::manual_contains)] // `contains` brings 200 bytes of the library along
+        let is_known = supported.iter().any(|&v| v == VERSION);
+        if incarnation != self.incarnation || self.peer.incarnation != 0 || is_known {
             return self.drop_unknown();
         }
         let peer = supported.first().copied().unwrap_or(0);
@@ -502,11 +512,11 @@ impl<S: Storage, C: Controller> Link<S, C> {
         match self.phase {
             Phase::Idle if self.can_reorder() => {
                 let id_len = self.config.link_id_len;
-                self.reply =
-                    crate::listener::echo_of(id_len, datagram).map(|(echo, len)| Reply::Reset { echo, len });
-                if self.reply.is_some() {
+                if let Some((echo, len)) = crate::listener::echo_of(id_len, datagram) {
+                    self.reply = Reply::Reset { echo, len };
                     return Receipt::Answered;
                 }
+                self.reply = Reply::None;
             }
             Phase::Idle | Phase::Open if is_quiet => {
                 self.phase = Phase::Open;
@@ -592,7 +602,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
             ack_delay: self.config.ack_delay,
             channels: self.inn.len_max() as u32,
             // A bare hello is short; the one that follows it says the rest.
-            modes: if is_bare { &[] } else { &modes[..used] },
+            modes: if is_bare { &[] } else { modes.get(..used).unwrap_or(&[]) },
             cookie: self.cookie.as_bytes(),
             fragments: u32::from(S::FRAGMENTATION),
             ..Params::default()
@@ -616,7 +626,8 @@ impl<S: Storage, C: Controller> Link<S, C> {
     /// Answers somebody who is not the peer (yet).
     pub(super) fn transmit_reply(&mut self, buffer: &mut [u8]) -> Option<usize> {
         let mut w = Writer::new(buffer);
-        let ok = match self.reply.take()? {
+        let ok = match core::mem::replace(&mut self.reply, Reply::None) {
+            Reply::None => return None,
             Reply::Hello { incarnation, id, flags } => {
                 self.write_hello_to(&mut w, incarnation, id, self.next_local_id, flags)
             }

@@ -7,9 +7,10 @@
 use core::hash::{Hash, Hasher};
 
 use super::granules::{bitmap_len, masks};
+use super::ranges::insert;
 use crate::config::{Mode, Settle};
 use crate::sequence::{Range, Sequence};
-use crate::storage::{ByteRing, List, Ring, Storage};
+use crate::storage::{ByteRing, Item, List, Ring, Storage};
 use crate::wire::GRANULE;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -35,6 +36,11 @@ pub(super) struct InEntry {
     len: u32,
     /// Partial: granules there. Ready, when not ordered: the next ready one.
     link: u32,
+}
+
+impl Item for InEntry {
+    const BLANK: Self =
+        InEntry { stage: Stage::Missing, redelivered: false, epoch: 0, position: 0, len: 0, link: 0 };
 }
 
 /// A fragment or whole message, with its number restored.
@@ -68,14 +74,16 @@ pub(super) struct Taken {
     pub(super) settled: Option<bool>,
 }
 
+/// Small fields first: see [`Link`](super::Link).
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub(super) struct InChannel<S: Storage> {
-    entries: S::Entries<InEntry>,
-    bytes: ByteRing<S::Bytes>,
-    /// Settled numbers above `base`, sorted.
-    done: S::Ranges<Range>,
     mode: Mode,
     pub(super) settle: Settle,
+    /// What is settled has changed since a packet that carried it was acknowledged.
+    pub(super) is_unconfirmed: bool,
+    /// A numbered packet has told what was settled then.
+    pub(super) was_told: bool,
     /// Everything before is done.
     pub(super) base: Sequence,
     /// Ordered: the next to hand out. Latest: one after the newest settled.
@@ -86,32 +94,41 @@ pub(super) struct InChannel<S: Storage> {
     ready_count: u32,
     /// Payload bytes held.
     pub(super) held: u32,
-    /// What is settled has changed since a packet that carried it was acknowledged.
-    pub(super) is_unconfirmed: bool,
     /// The packet number that was next when it last changed.
     pub(super) changed_at: Sequence,
-    /// The last numbered packet that told it.
-    pub(super) told_in: Option<Sequence>,
+    /// The last numbered packet that told it, if any did.
+    pub(super) told_in: Sequence,
+    /// Settled numbers above `base`, sorted.
+    done: S::Ranges<Range>,
+    entries: S::Entries<InEntry>,
+    bytes: ByteRing<S::Bytes>,
+}
+
+impl<S: Storage> Item for InChannel<S> {
+    const BLANK: Self = InChannel {
+        mode: Mode::Ordered,
+        settle: Settle::OnTake,
+        is_unconfirmed: false,
+        was_told: false,
+        base: Sequence(0),
+        deliver: Sequence(0),
+        ready_head: Sequence(0),
+        ready_tail: Sequence(0),
+        ready_count: 0,
+        held: 0,
+        changed_at: Sequence(0),
+        told_in: Sequence(0),
+        done: List::EMPTY,
+        entries: Ring::EMPTY,
+        bytes: ByteRing::EMPTY,
+    };
 }
 
 impl<S: Storage> InChannel<S> {
-    pub(super) fn new(mode: Mode, settle: Settle, base: Sequence) -> Self {
-        InChannel {
-            entries: Default::default(),
-            bytes: Default::default(),
-            done: Default::default(),
-            mode,
-            settle,
-            base,
-            deliver: base,
-            ready_head: base,
-            ready_tail: base,
-            ready_count: 0,
-            held: 0,
-            is_unconfirmed: false,
-            changed_at: Sequence(0),
-            told_in: None,
-        }
+    /// Sets a blank channel up.
+    pub(super) fn start(&mut self, mode: Mode, settle: Settle) {
+        self.mode = mode;
+        self.settle = settle;
     }
 
     /// Gives back the memory of what is empty.
@@ -136,6 +153,7 @@ impl<S: Storage> InChannel<S> {
             held,
             is_unconfirmed,
             changed_at,
+            was_told: _,
             told_in,
         } = self;
         for i in 0..entries.len() {
@@ -154,7 +172,7 @@ impl<S: Storage> InChannel<S> {
         (mode, base, deliver, ready_count, held, is_unconfirmed).hash(state);
         // What was told before the last change is not looked at.
         let _ = changed_at;
-        told_in.filter(|_| self.is_told()).hash(state);
+        self.is_told().then_some(told_in).hash(state);
         if *ready_count > 0 {
             (ready_head, ready_tail).hash(state);
         }
@@ -195,9 +213,7 @@ impl<S: Storage> InChannel<S> {
             return false;
         }
         while self.entries.len() <= index as usize {
-            let e =
-                InEntry { stage: Stage::Missing, redelivered: false, epoch: 0, position: 0, len: 0, link: 0 };
-            if !self.entries.push_back(e) {
+            if !self.entries.push_back(InEntry::BLANK) {
                 return false;
             }
         }
@@ -239,9 +255,7 @@ impl<S: Storage> InChannel<S> {
             self.held += a.total;
             p
         };
-        self.bytes
-            .slice_mut(position.wrapping_add(a.offset), a.payload.len() as u32)
-            .copy_from_slice(a.payload);
+        self.bytes.write(position.wrapping_add(a.offset), a.payload);
         let added = if whole { 0 } else { self.mark_granules(position.wrapping_add(a.total), a) };
         let Some(e) = self.at_mut(n) else { return Stored::NoRoom };
         e.position = position;
@@ -467,7 +481,7 @@ impl<S: Storage> InChannel<S> {
             // Everything older is settled with it.
             self.deliver = n.plus(1);
             while self.base != n.plus(1) {
-                if self.entries.pop_front().is_none() {
+                if !self.entries.drop_front() {
                     break;
                 }
                 self.base = self.base.plus(1);
@@ -475,6 +489,7 @@ impl<S: Storage> InChannel<S> {
             return;
         }
         if n != self.base {
+            // When they are full it is left out: the sender hears of it when `base` has passed it.
             insert(&mut self.done, n);
             return;
         }
@@ -486,7 +501,7 @@ impl<S: Storage> InChannel<S> {
 
     fn pop_done(&mut self) {
         while self.entries.at(0).is_some_and(|e| e.stage == Stage::Done) {
-            self.entries.pop_front();
+            self.entries.drop_front();
             self.base = self.base.plus(1);
         }
     }
@@ -532,33 +547,11 @@ impl<S: Storage> InChannel<S> {
         self.ready_count = 0;
         self.held = 0;
         self.is_unconfirmed = false;
-        self.told_in = None;
+        self.was_told = false;
     }
 
     /// Whether a numbered packet has told what is settled now.
     pub(super) fn is_told(&self) -> bool {
-        self.told_in.is_some_and(|n| !n.precedes(self.changed_at))
-    }
-}
-
-/// Adds `n` to sorted ranges. When they are full it is left out: the sender hears of it when `base` has passed it.
-fn insert<L: List<Range>>(ranges: &mut L, n: Sequence) {
-    let s = ranges.as_mut_slice();
-    let mut i = s.len();
-    while i > 0 && n.precedes(s[i - 1].first) {
-        i -= 1;
-    }
-    // `i` is the first range that begins after `n`.
-    let joins_next = i < s.len() && s[i].first == n.plus(1);
-    if i > 0 && s[i - 1].last.plus(1) == n {
-        s[i - 1].last = n;
-        if joins_next {
-            s[i - 1].last = s[i].last;
-            ranges.remove(i);
-        }
-    } else if joins_next {
-        s[i].first = n;
-    } else {
-        ranges.insert(i, Range { first: n, last: n });
+        self.was_told && !self.told_in.precedes(self.changed_at)
     }
 }

@@ -15,6 +15,7 @@ mod handshake;
 mod inbox;
 mod outbox;
 mod pacer;
+mod ranges;
 mod receive;
 mod recovery;
 mod repetition;
@@ -36,14 +37,14 @@ use repetition::Repetition;
 use sent::{FRAGMENTED_MAX, SentFrame, SentPacket};
 use settings::{Limits, Settings};
 
-use crate::config::{Channel, Config, Medium, Mode};
+use crate::config::{Channel, Config, Medium};
 use crate::congestion::Controller;
 use crate::error::{SendError, UnknownDelivery};
 use crate::event::{CloseReason, Delivery, DeliveryId, Event, FailReason, MessageId};
 use crate::logging::debug;
 use crate::sequence::Sequence;
 use crate::stats::Stats;
-use crate::storage::{Ring, Slots, Storage};
+use crate::storage::{Item, Ring, Slots, Storage};
 use crate::time::Instant;
 use crate::wire::LinkId;
 
@@ -83,6 +84,10 @@ struct Deadline {
     sequence: Sequence,
 }
 
+impl Item for Deadline {
+    const BLANK: Self = Deadline { at: Instant::ZERO, channel: 0, sequence: Sequence(0) };
+}
+
 /// One association with one peer. See the [crate's front page](crate) for how to drive it.
 ///
 /// Small fields stand first, in this order: the instructions of small processors reach 32 bytes, or words in 124 bytes,
@@ -101,7 +106,8 @@ pub struct Link<S: Storage, C: Controller> {
     last_in: u8,
     connected_event: bool,
     restarted_event: bool,
-    closed_event: Option<CloseReason>,
+    closed_event: bool,
+    close_reason: CloseReason,
     /// Packets with settlements of several channels since one asked to have them confirmed.
     settle_rides: u8,
     /// Pings sent since the peer last settled anything of what it has acknowledged.
@@ -136,7 +142,7 @@ pub struct Link<S: Storage, C: Controller> {
     random: u64,
     config: Settings,
     stats: Stats,
-    reply: Option<Reply>,
+    reply: Reply,
     cookie: handshake::Cookie,
     congestion: C,
 
@@ -148,7 +154,7 @@ pub struct Link<S: Storage, C: Controller> {
 }
 
 /// What must go out as soon as possible.
-#[derive(Clone, Copy, Debug, Default, Hash)]
+#[derive(Clone, Copy, Debug, Hash)]
 struct Due {
     hello: bool,
     ping: bool,
@@ -164,6 +170,19 @@ struct Due {
     probes: u8,
 }
 
+impl Due {
+    const NOTHING: Due = Due {
+        hello: false,
+        ping: false,
+        credit: false,
+        close: false,
+        settled: false,
+        floor: false,
+        copies: false,
+        probes: 0,
+    };
+}
+
 /// The next number of a splitmix64 sequence: spreads the seed over link ids and incarnations. Not secret.
 fn next_random(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -173,69 +192,107 @@ fn next_random(state: &mut u64) -> u64 {
     z ^ (z >> 31)
 }
 
+/// The channel whose turn comes after `c`, of `count`.
+const fn following(c: usize, count: usize) -> usize {
+    if c + 1 < count { c + 1 } else { 0 }
+}
+
 impl<S: Storage, C: Controller> Link<S, C> {
     /// A link that waits for a hello; see [`connect`](Self::connect).
     ///
     /// `seed` names this incarnation: it must differ at every boot (a hardware random number, or a counter that
     /// survives power loss), or else the peer takes the new incarnation for the old one and drops its messages as
     /// duplicates. Over UDP it should be unpredictable.
-    pub fn new(config: &Config, mut congestion: C, seed: u64) -> Self {
-        let mut random = seed;
-        let incarnation = next_random(&mut random).max(1);
-        let local_id = LinkId::from_value(next_random(&mut random), config.link_id_len);
+    ///
+    /// Where a stack cannot hold a link beside the place for it, see [`unstarted`](Self::unstarted).
+    pub fn new(config: &Config, congestion: C, seed: u64) -> Self {
+        let mut link = Self::blank(congestion);
+        link.set_up(config, seed);
+        link
+    }
+
+    /// A link in a `static`, without a copy on the stack: to be [started](Self::start) before anything else is done with
+    /// it. All zeros, so it takes no flash.
+    pub const fn unstarted() -> Self
+    where
+        C: Item,
+    {
+        Self::blank(C::BLANK)
+    }
+
+    /// Makes an [unstarted](Self::unstarted) link what [`new`](Self::new) makes. Not to be called again: a link that has
+    /// ended is not started anew in its place.
+    pub fn start(&mut self, config: &Config, congestion: C, seed: u64) {
+        self.congestion = congestion;
+        self.set_up(config, seed);
+    }
+
+    const fn blank(congestion: C) -> Self {
+        Link {
+            phase: Phase::Idle,
+            due: Due::NOTHING,
+            is_connected: false,
+            is_draining: false,
+            is_close_sent: false,
+            close_code: receive::CLOSE_DRAINED,
+            last_out: 0,
+            last_in: 0,
+            connected_event: false,
+            restarted_event: false,
+            closed_event: false,
+            close_reason: CloseReason::Drained,
+            settle_rides: 0,
+            patience: 0,
+            now: Instant::ZERO,
+            recovery: Recovery::BLANK,
+            peer: Peer::BLANK,
+            acks: Acks::BLANK,
+            generation: 0,
+            ack_rate_asked: AckRate::BLANK,
+            ack_rate_told: AckRate::BLANK,
+            lent: None,
+            budget: None,
+            last_sent_at: Instant::ZERO,
+            last_heard_at: Instant::ZERO,
+            unheard_since: None,
+            repetition: Repetition::BLANK,
+            last_hello_at: None,
+            pacer: Pacer::new(),
+            incarnation: 0,
+            local_id: LinkId::EMPTY,
+            next_local_id: LinkId::EMPTY,
+            random: 0,
+            config: Settings::BLANK,
+            stats: Stats::ZERO,
+            reply: Reply::None,
+            cookie: handshake::Cookie::EMPTY,
+            congestion,
+            packets: Ring::EMPTY,
+            frames: Ring::EMPTY,
+            deadlines: Ring::EMPTY,
+            out: Slots::EMPTY,
+            inn: Slots::EMPTY,
+        }
+    }
+
+    fn set_up(&mut self, config: &Config, seed: u64) {
+        self.random = seed;
+        self.incarnation = next_random(&mut self.random).max(1);
+        self.local_id = LinkId::from_value(next_random(&mut self.random), config.link_id_len);
         let limits = Limits {
             message_max: Self::message_limit(),
             window: Self::window_limit(),
             buffer: Self::buffer_limit(),
         };
-        let settings = Settings::new(config, &limits);
-        congestion.on_datagram_max(settings.datagram_max);
-        let mut link = Link {
-            phase: Phase::Idle,
-            now: Instant::ZERO,
-            random,
-            incarnation,
-            local_id,
-            next_local_id: local_id,
-            peer: Peer::none(&settings),
-            generation: 0,
-            reply: None,
-            budget: None,
-            cookie: Default::default(),
-            last_hello_at: None,
-            out: Default::default(),
-            inn: Default::default(),
-            deadlines: Default::default(),
-            lent: None,
-            last_out: 0,
-            last_in: 0,
-            packets: Default::default(),
-            frames: Default::default(),
-            recovery: Recovery::new(config),
-            pacer: Pacer::new(),
-            congestion,
-            acks: Acks::new(settings.ack_delay),
-            due: Due::default(),
-            repetition: Repetition::new(),
-            ack_rate_asked: AckRate::usual(0),
-            ack_rate_told: AckRate::usual(0),
-            is_draining: false,
-            is_close_sent: false,
-            close_code: receive::CLOSE_DRAINED,
-            settle_rides: 0,
-            unheard_since: None,
-            patience: 0,
-            last_sent_at: Instant::ZERO,
-            last_heard_at: Instant::ZERO,
-            is_connected: false,
-            connected_event: false,
-            restarted_event: false,
-            closed_event: None,
-            stats: Stats::default(),
-            config: settings,
-        };
-        link.draw_next_id();
-        link
+        self.config = Settings::new(config, &limits);
+        self.congestion.on_datagram_max(self.config.datagram_max);
+        self.peer.start(self.config.datagram_max);
+        self.recovery.start(config);
+        self.repetition.start();
+        self.ack_rate_asked = AckRate::usual(0);
+        self.ack_rate_told = self.ack_rate_asked;
+        self.acks.start(self.config.ack_delay);
+        self.draw_next_id();
     }
 
     /// The longest message that the storage can hold and fragment.
@@ -264,7 +321,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
     pub fn start_numbers_at(&mut self, message: u32, packet: u32) {
         for c in 0..self.out.len_max() {
             let config = self.config.channel(c);
-            self.out.ensure(c, |_| OutChannel::new(config, Sequence(message)));
+            self.out.ensure(c, |_, out| out.start(config, Sequence(message)));
         }
         self.recovery.start_at(Sequence(packet));
     }
@@ -333,7 +390,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
         let config = &self.config;
         let out = self
             .out
-            .ensure(c, |i| OutChannel::new(config.channel(i), Sequence(0)))
+            .ensure(c, |i, out| out.start(config.channel(i), Sequence(0)))
             .ok_or(SendError::NoSuchChannel)?;
         if !has_deadline_room {
             out.on_refused();
@@ -365,9 +422,16 @@ impl<S: Storage, C: Controller> Link<S, C> {
         let epoch = self.acks.epoch;
         let channels = self.inn.as_mut_slice();
         let count = channels.len();
-        let start = self.last_in as usize + 1;
-        let c = (0..count).map(|i| (start + i) % count).find(|&c| channels[c].is_ready())?;
-        let taken = channels[c].take(epoch)?;
+        let mut c = self.last_in as usize;
+        let mut found = None;
+        for _ in 0..count {
+            c = following(c, count);
+            found = channels.get_mut(c)?.take(epoch);
+            if found.is_some() {
+                break;
+            }
+        }
+        let taken = found?;
         self.last_in = c as u8;
         self.lent = Some((c as u8, taken.position));
         if let Some(eliciting) = taken.settled {
@@ -376,7 +440,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
         self.stats.messages_received = self.stats.messages_received.wrapping_add(1);
         let id =
             DeliveryId { channel: Channel(c as u8), sequence: taken.sequence.0, generation: self.generation };
-        let payload = self.inn.as_slice()[c].payload(taken.position, taken.len);
+        let payload = self.inn.as_slice().get(c)?.payload(taken.position, taken.len);
         Some(Delivery { id, payload, redelivered: taken.redelivered })
     }
 
@@ -406,7 +470,10 @@ impl<S: Storage, C: Controller> Link<S, C> {
 
     fn on_settled_here(&mut self, c: usize, eliciting: bool) {
         self.due.settled |= eliciting;
-        self.inn.as_mut_slice()[c].changed_at = self.recovery.next;
+        let next = self.recovery.next;
+        if let Some(channel) = self.inn.as_mut_slice().get_mut(c) {
+            channel.changed_at = next;
+        }
     }
 
     fn release_lent(&mut self) {
@@ -439,14 +506,14 @@ impl<S: Storage, C: Controller> Link<S, C> {
                 return Some(Event::Writable(Channel(c as u8)));
             }
         }
-        self.closed_event.take().map(Event::Closed)
+        core::mem::take(&mut self.closed_event).then_some(Event::Closed(self.close_reason))
     }
 
     /// Whether [`poll_event`](Self::poll_event) would give something.
     pub fn has_event(&self) -> bool {
         self.connected_event
             || self.restarted_event
-            || self.closed_event.is_some()
+            || self.closed_event
             || self.out.as_slice().iter().any(|o| o.has_outcome() || o.is_writable())
     }
 
@@ -492,7 +559,8 @@ impl<S: Storage, C: Controller> Link<S, C> {
         }
         debug!("link closed");
         self.phase = Phase::Closed;
-        self.closed_event = Some(reason);
+        self.closed_event = true;
+        self.close_reason = reason;
         let mut failed = 0;
         for out in self.out.as_mut_slice() {
             failed += out.fail_all(fail);
@@ -500,8 +568,8 @@ impl<S: Storage, C: Controller> Link<S, C> {
         self.stats.messages_failed = self.stats.messages_failed.wrapping_add(failed);
         self.forget_sent();
         self.deadlines.clear();
-        self.due = Due::default();
-        self.reply = None;
+        self.due = Due::NOTHING;
+        self.reply = Reply::None;
     }
 
     /// Whether the handshake is complete, and the link not closed.
@@ -598,11 +666,8 @@ impl<S: Storage, C: Controller> Link<S, C> {
         matches!(self.config.medium, Medium::Datagram { .. }) && !self.peer.no_check
     }
 
-    fn mode_of(&self, c: usize) -> Mode {
-        self.peer.mode(c)
-    }
-
     /// Time never goes back.
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     fn tick(&mut self, now: Instant) -> Instant {
         self.now = self.now.max(now);
         self.now

@@ -83,26 +83,30 @@ pub(super) struct Recovery {
 }
 
 impl Recovery {
-    pub(super) fn new(config: &Config) -> Self {
-        Recovery {
-            next: Sequence(0),
-            start: Sequence(0),
-            base: Sequence(0),
-            frames_base: 0,
-            first_open: Sequence(0),
-            in_flight: 0,
-            open_count: 0,
-            rtt: Rtt::new(micros_u32(config.initial_rtt)),
-            largest_acked: None,
-            probe_count: 0,
-            last_eliciting_at: Instant::ZERO,
-            loss_at: None,
-            excused_until: None,
-            is_reordering: false,
-            reorder_quarters: 1,
-            granularity: micros_u32(config.granularity),
-            loss: 0,
-        }
+    pub(super) const BLANK: Self = Recovery {
+        next: Sequence(0),
+        start: Sequence(0),
+        base: Sequence(0),
+        frames_base: 0,
+        first_open: Sequence(0),
+        in_flight: 0,
+        open_count: 0,
+        rtt: Rtt::new(0),
+        largest_acked: None,
+        probe_count: 0,
+        last_eliciting_at: Instant::ZERO,
+        loss_at: None,
+        excused_until: None,
+        is_reordering: false,
+        reorder_quarters: 0,
+        granularity: 0,
+        loss: 0,
+    };
+
+    pub(super) fn start(&mut self, config: &Config) {
+        self.rtt = Rtt::new(micros_u32(config.initial_rtt));
+        self.granularity = micros_u32(config.granularity);
+        self.reorder_quarters = 1;
     }
 
     pub(super) fn start_at(&mut self, n: Sequence) {
@@ -255,7 +259,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
         }
         let mut ranges = [Range { first: base, last: base }; ACK_RANGES_MAX];
         let mut count = 0;
-        for r in ack.ranges(largest) {
+        for (range, r) in ranges.iter_mut().zip(ack.ranges(largest)) {
             if r.last.precedes(base) {
                 // Of no interest any more: ask the peer to forget it.
                 self.due.floor |= count > 0;
@@ -263,7 +267,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
             }
             let first = if r.first.precedes(base) { base } else { r.first };
             self.due.floor |= base.since(r.first) < 1 << 31 && base.since(r.first) > 64;
-            ranges[count] = Range { first, last: r.last };
+            *range = Range { first, last: r.last };
             count += 1;
         }
         let newest = self.packet(largest).map(|p| (p.fate, p.sent_at));
@@ -272,7 +276,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
             self.recovery.rtt.on_sample(now.micros_since(sent_at), delay);
         }
         let mut any = false;
-        for r in ranges[..count].iter().rev() {
+        for r in ranges.get(..count).unwrap_or(&[]).iter().rev() {
             any |= self.on_range_acked(now, *r);
         }
         if self.recovery.largest_acked.is_none_or(|l| l.precedes(largest)) {
@@ -345,7 +349,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
         }
         if p.control & control::SETTLED != 0 {
             for c in self.inn.as_mut_slice() {
-                c.is_unconfirmed &= !(c.told_in == Some(n) && c.is_told());
+                c.is_unconfirmed &= !(c.told_in == n && c.is_told());
             }
         }
         if p.control & control::CLOSE != 0 && self.is_close_sent {
@@ -411,7 +415,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
         if bits & control::SETTLED != 0 {
             for c in self.inn.as_mut_slice() {
                 if c.is_unconfirmed {
-                    c.told_in = None;
+                    c.was_told = false;
                     self.due.settled = true;
                 }
             }
@@ -469,13 +473,13 @@ impl<S: Storage, C: Controller> Link<S, C> {
                 return;
             }
             let frame_count = p.frame_count;
-            self.packets.pop_front();
+            self.packets.drop_front();
             self.recovery.base = self.recovery.base.plus(1);
             if self.recovery.first_open.precedes(self.recovery.base) {
                 self.recovery.first_open = self.recovery.base;
             }
             for _ in 0..frame_count {
-                self.frames.pop_front();
+                self.frames.drop_front();
             }
             self.recovery.frames_base = self.recovery.frames_base.wrapping_add(frame_count as u32);
         }

@@ -56,8 +56,11 @@ pub(super) struct Repetition {
 }
 
 impl Repetition {
-    pub(super) const fn new() -> Self {
-        Repetition { copy_at: None, overdue_at: Instant::ZERO, new_at: Instant::ZERO, gap: GAP_MAX }
+    pub(super) const BLANK: Self =
+        Repetition { copy_at: None, overdue_at: Instant::ZERO, new_at: Instant::ZERO, gap: 0 };
+
+    pub(super) fn start(&mut self) {
+        self.gap = GAP_MAX;
     }
 
     /// For [`Link::digest`]. Only the timer matters where nothing is repeated.
@@ -144,9 +147,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
             return;
         }
         for c in 0..self.out.as_slice().len() {
-            if self.out.as_slice()[c].config.mode != Mode::BestEffort {
-                self.write_copies_of(w, draft, c);
-            }
+            self.write_copies_of(w, draft, c);
         }
         if self.overdue_timeout().is_some_and(|t| t <= now) {
             self.repetition.overdue_at =
@@ -173,7 +174,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
     fn carried(&self, now: Instant, c: usize, age: u32) -> u64 {
         let mut bits = 0;
         let mut n = self.recovery.next;
-        let cum = self.out.as_slice()[c].cum;
+        let Some(cum) = self.out.as_slice().get(c).map(|o| o.cum) else { return 0 };
         while n != self.recovery.base {
             n = n.plus(u32::MAX);
             let Some(p) = self.packet(n) else { break };
@@ -193,7 +194,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
 
     /// The first overdue message of channel `c` from `from` on. `young`, `younger`: what later packets carry.
     fn next_overdue(&self, c: usize, from: u32, young: u64, younger: u64) -> Option<(u32, Offer)> {
-        let out = &self.out.as_slice()[c];
+        let out = self.out.as_slice().get(c)?;
         (from..64).find_map(|i| {
             let again = out.was_overdue(out.cum.plus(i));
             let is_carried = if again { younger } else { young } >> i & 1 == 1;
@@ -203,7 +204,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
 
     /// Copies of overdue messages of channel `c`.
     fn write_overdue(&mut self, now: Instant, w: &mut Writer<'_>, draft: &mut Draft, c: usize) {
-        if self.out.as_slice()[c].config.mode == Mode::BestEffort {
+        if self.out.as_slice().get(c).is_none_or(|o| o.config.mode == Mode::BestEffort) {
             return;
         }
         let young = self.carried(now, c, self.recovery.loss_delay());
@@ -214,8 +215,9 @@ impl<S: Storage, C: Controller> Link<S, C> {
             {
                 return;
             }
-            let out = &mut self.out.as_mut_slice()[c];
-            out.on_overdue_sent(offer.sequence);
+            if let Some(out) = self.out.as_mut_slice().get_mut(c) {
+                out.on_overdue_sent(offer.sequence);
+            }
             self.stats.repeated = self.stats.repeated.wrapping_add(1);
             from = i + 1;
         }
@@ -226,9 +228,15 @@ impl<S: Storage, C: Controller> Link<S, C> {
         let copies_max = self.copies_max();
         let mut to = None;
         for count in 0..copies_max {
-            let mut from = self.out.as_slice()[c].cum;
+            let Some(out) = self.out.as_slice().get(c) else { return };
+            if out.config.mode == Mode::BestEffort {
+                return;
+            }
+            let mut from = out.cum;
             let mut first = None;
-            while let Some(offer) = self.out.as_mut_slice()[c].next_copy(from, to, count, copies_max, SHORT) {
+            while let Some(out) = self.out.as_mut_slice().get_mut(c)
+                && let Some(offer) = out.next_copy(from, to, count, copies_max, SHORT)
+            {
                 draft.is_behind |= draft.is_full
                     || !self.can_number()
                     || self.write_message(w, draft, c, &offer, false).is_none();
@@ -237,8 +245,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
                 }
                 from = offer.sequence.plus(1);
                 first = first.or(Some(offer.sequence));
-                self.out.as_mut_slice()[c].on_copy_sent(offer.sequence);
-                self.stats.repeated = self.stats.repeated.wrapping_add(1);
+                self.on_copy_sent(c, offer.sequence);
                 draft.has_copies |= count + 1 < copies_max && offer.len <= SHORT;
             }
             // What rides now does not ride twice.

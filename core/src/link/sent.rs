@@ -1,6 +1,7 @@
 //! Packets in flight and what they carry.
 
 use crate::sequence::Sequence;
+use crate::storage::Item;
 use crate::time::Instant;
 use crate::wire::GRANULE;
 
@@ -22,6 +23,10 @@ pub(super) struct SentFrame {
     pub(super) extent: u32,
     pub(super) channel: u8,
     pub(super) kind: FrameKind,
+}
+
+impl Item for SentFrame {
+    const BLANK: Self = SentFrame { sequence: Sequence(0), extent: 0, channel: 0, kind: FrameKind::Messages };
 }
 
 /// Bits for the length of a fragment in granules: up to 65,520 bytes, more than a datagram.
@@ -75,4 +80,16 @@ pub(super) struct SentPacket<T> {
     pub(super) control: u8,
     pub(super) fate: Fate,
     pub(super) stamp: T,
+}
+
+impl<T: Item> Item for SentPacket<T> {
+    const BLANK: Self = SentPacket {
+        sent_at: Instant::ZERO,
+        extent: 0,
+        first_frame: 0,
+        frame_count: 0,
+        control: 0,
+        fate: Fate::Open,
+        stamp: T::BLANK,
+    };
 }

@@ -1,6 +1,6 @@
 //! What a link keeps of its configuration: limited to what the storage can do, times in microseconds.
 
-use crate::config::{CHANNELS_MAX, ChannelConfig, Config, Medium};
+use crate::config::{CHANNELS_MAX, ChannelConfig, Config, Medium, Mode};
 use crate::time::micros_u32;
 
 /// The shortest `Config::datagram_max`: a first hello is padded to so many bytes.
@@ -34,12 +34,27 @@ pub(super) struct Limits {
 }
 
 impl Settings {
+    pub(super) const BLANK: Self = Settings {
+        medium: Medium::Datagram { check: false },
+        datagram_max: 0,
+        message_max: 0,
+        receive_window: 0,
+        receive_buffer: 0,
+        send_buffer: 0,
+        ack_delay: 0,
+        keep_alive: None,
+        give_up: None,
+        link_id_len: 0,
+        repetition: false,
+        channels: [ChannelConfig::new(Mode::Ordered); CHANNELS_MAX],
+    };
+
     pub(super) fn new(config: &Config, limits: &Limits) -> Self {
         Settings {
             medium: config.medium,
-            datagram_max: (config.datagram_max as u32).clamp(DATAGRAM_MIN, DATAGRAM_MAX),
+            datagram_max: (config.datagram_max as u32).max(DATAGRAM_MIN).min(DATAGRAM_MAX),
             message_max: config.message_max.min(limits.message_max),
-            receive_window: config.receive_window.clamp(1, limits.window),
+            receive_window: config.receive_window.min(limits.window).max(1),
             receive_buffer: config.receive_buffer.min(limits.buffer),
             send_buffer: config.send_buffer,
             ack_delay: micros_u32(config.ack_delay),

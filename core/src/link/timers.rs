@@ -120,7 +120,8 @@ impl<S: Storage, C: Controller> Link<S, C> {
             return true;
         }
         for _ in 0..self.deadlines.len() {
-            let Some(d) = self.deadlines.pop_front() else { break };
+            let Some(&d) = self.deadlines.at(0) else { break };
+            self.deadlines.drop_front();
             if self.is_live(&d) {
                 self.deadlines.push_back(d);
             }
@@ -191,7 +192,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
 
     /// Forgets the first deadline: another message with a deadline finds room, on whatever channel.
     fn pop_deadline(&mut self) {
-        self.deadlines.pop_front();
+        self.deadlines.drop_front();
         for out in self.out.as_mut_slice() {
             out.on_room();
         }

@@ -7,6 +7,7 @@
 use core::hash::{Hash, Hasher};
 
 use super::Buffer;
+use crate::wire::{copy, move_down};
 
 const HEADER: u32 = 8;
 const FREE: u32 = 1 << 31;
@@ -14,16 +15,19 @@ const FREE: u32 = 1 << 31;
 const FIRST: usize = 256;
 
 /// A ring of byte blocks.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
+#[repr(C)] // the buffer last, so that short offsets reach the rest
 pub(crate) struct ByteRing<B: Buffer> {
-    buffer: B,
     head: u32,
     tail: u32,
     /// Bytes of blocks in use.
     live: u32,
+    buffer: B,
 }
 
 impl<B: Buffer> ByteRing<B> {
+    pub(crate) const EMPTY: Self = ByteRing { head: 0, tail: 0, live: 0, buffer: B::EMPTY };
+
     /// Takes a block of `len` bytes for `owner` while the ring would hold at most `limit` bytes, and returns its position.
     pub(crate) fn allocate(&mut self, owner: u32, len: u32, limit: u32) -> Option<u32> {
         let size = len.checked_add(HEADER + 3)? & !3;
@@ -77,17 +81,15 @@ impl<B: Buffer> ByteRing<B> {
 
     fn put_header(&mut self, at: u32, value: u32) {
         let i = self.index(at);
-        if let Some(h) = self.buffer.as_mut_slice().get_mut(i..i + 4) {
-            h.copy_from_slice(&value.to_le_bytes());
+        if let Some(h) = self.buffer.as_mut_slice().get_mut(i..).and_then(|b| b.first_chunk_mut()) {
+            *h = value.to_le_bytes();
         }
     }
 
     fn header(&self, at: u32) -> u32 {
         let i = self.index(at);
-        match self.buffer.as_slice().get(i..i + 4) {
-            Some(h) => u32::from_le_bytes([h[0], h[1], h[2], h[3]]),
-            None => 0,
-        }
+        let h = self.buffer.as_slice().get(i..).and_then(|b| b.first_chunk());
+        h.copied().map_or(0, u32::from_le_bytes)
     }
 
     fn index(&self, at: u32) -> usize {
@@ -128,7 +130,7 @@ impl<B: Buffer> ByteRing<B> {
     /// the new position of every block in use.
     pub(crate) fn compact(&mut self, mut moved: impl FnMut(u32, u32)) {
         let start = self.index(self.head);
-        self.buffer.as_mut_slice().rotate_left(start);
+        rotate_left(self.buffer.as_mut_slice(), start);
         let end = self.tail.wrapping_sub(self.head);
         self.head = 0;
         let (mut from, mut to) = (0, 0);
@@ -140,7 +142,8 @@ impl<B: Buffer> ByteRing<B> {
             }
             if h & FREE == 0 {
                 let owner = self.header(from + 4);
-                self.buffer.as_mut_slice().copy_within(from as usize..(from + size) as usize, to as usize);
+                let block = self.buffer.as_mut_slice().get_mut(to as usize..(from + size) as usize);
+                move_down(block.unwrap_or(&mut []), (from - to) as usize);
                 moved(owner, to + HEADER);
                 to += size;
             }
@@ -150,6 +153,7 @@ impl<B: Buffer> ByteRing<B> {
     }
 
     /// `len` bytes from `position` on.
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub(crate) fn slice(&self, position: u32, len: u32) -> &[u8] {
         let i = self.index(position);
         self.buffer.as_slice().get(i..i + len as usize).unwrap_or(&[])
@@ -159,6 +163,11 @@ impl<B: Buffer> ByteRing<B> {
     pub(crate) fn slice_mut(&mut self, position: u32, len: u32) -> &mut [u8] {
         let i = self.index(position);
         self.buffer.as_mut_slice().get_mut(i..i + len as usize).unwrap_or(&mut [])
+    }
+
+    /// Puts `bytes` at `position`.
+    pub(crate) fn write(&mut self, position: u32, bytes: &[u8]) {
+        copy(self.slice_mut(position, bytes.len() as u32), bytes);
     }
 
     /// Bytes between the oldest block in use and the end of the newest.
@@ -176,6 +185,21 @@ impl<B: Buffer> ByteRing<B> {
     }
 }
 
+/// Moves the first `by` bytes behind the others. (The library's way is faster, and longer than all of this file.)
+fn rotate_left(bytes: &mut [u8], by: usize) {
+    let Some((first, last)) = bytes.split_at_mut_checked(by) else { return };
+    reverse(first);
+    reverse(last);
+    reverse(bytes);
+}
+
+fn reverse(mut bytes: &mut [u8]) {
+    while let [first, between @ .., last] = bytes {
+        core::mem::swap(first, last);
+        bytes = between;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,7 +207,7 @@ mod tests {
 
     #[test]
     fn blocks_are_contiguous_and_come_back_in_any_order() {
-        let mut r = ByteRing::<InlineBytes<64>>::default();
+        let mut r = ByteRing::<InlineBytes<64>>::EMPTY;
         let a = r.allocate(0, 8, 64).unwrap();
         let b = r.allocate(0, 8, 64).unwrap();
         let c = r.allocate(0, 8, 64).unwrap();
@@ -205,7 +229,7 @@ mod tests {
 
     #[test]
     fn compaction_closes_holes_and_reports_moves() {
-        let mut r = ByteRing::<InlineBytes<64>>::default();
+        let mut r = ByteRing::<InlineBytes<64>>::EMPTY;
         let at: std::vec::Vec<u32> = (0..4).map(|i| r.allocate(i, 8, 64).unwrap()).collect();
         for (i, &p) in at.iter().enumerate() {
             r.slice_mut(p, 8).fill(i as u8);
@@ -237,7 +261,7 @@ mod tests {
     #[cfg(feature = "alloc")]
     #[test]
     fn growth_keeps_positions_and_contents_across_the_wrap() {
-        let mut r = ByteRing::<crate::storage::heap::HeapBytes>::default();
+        let mut r = ByteRing::<crate::storage::heap::HeapBytes>::EMPTY;
         let mut live = std::collections::VecDeque::new();
         for i in 0..20_000u32 {
             let len = i * 7 % 97;

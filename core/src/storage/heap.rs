@@ -2,9 +2,8 @@
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use core::fmt::Debug;
 
-use super::{Buffer, Ring, Slots, Storage};
+use super::{Buffer, InlineList, Item, Ring, Slots, Storage};
 
 /// Storage on the heap: small when idle, grows to what the path and the application need.
 ///
@@ -19,13 +18,13 @@ pub struct Heap;
 const PACKETS_MAX: usize = 8192;
 
 impl Storage for Heap {
-    type Messages<T: Clone + Debug> = HeapRing<T, { 1 << 16 }>;
-    type Entries<T: Clone + Debug> = HeapRing<T, { 1 << 16 }>;
-    type Packets<T: Clone + Debug> = HeapRing<T, PACKETS_MAX>;
-    type Frames<T: Clone + Debug> = HeapRing<T, { 1 << 20 }>;
-    type Deadlines<T: Clone + Debug> = HeapRing<T, { 1 << 20 }>;
-    type Ranges<T: Clone + Debug> = heapless::Vec<T, 16, u8>;
-    type Channels<T: Clone + Debug> = Vec<T>;
+    type Messages<T: Item> = HeapRing<T, { 1 << 16 }>;
+    type Entries<T: Item> = HeapRing<T, { 1 << 16 }>;
+    type Packets<T: Item> = HeapRing<T, PACKETS_MAX>;
+    type Frames<T: Item> = HeapRing<T, { 1 << 20 }>;
+    type Deadlines<T: Item> = HeapRing<T, { 1 << 20 }>;
+    type Ranges<T: Item> = InlineList<T, 16>;
+    type Channels<T: Item> = Vec<T>;
     type Bytes = HeapBytes;
     const FRAGMENTATION: bool = true;
     const DEADLINES: bool = true;
@@ -37,13 +36,9 @@ impl Storage for Heap {
 #[derive(Clone, Debug)]
 pub struct HeapRing<T, const MAX: usize>(VecDeque<T>);
 
-impl<T, const MAX: usize> Default for HeapRing<T, MAX> {
-    fn default() -> Self {
-        HeapRing(VecDeque::new())
-    }
-}
+impl<T: Item, const MAX: usize> Ring<T> for HeapRing<T, MAX> {
+    const EMPTY: Self = HeapRing(VecDeque::new());
 
-impl<T, const MAX: usize> Ring<T> for HeapRing<T, MAX> {
     fn len(&self) -> usize {
         self.0.len()
     }
@@ -57,8 +52,8 @@ impl<T, const MAX: usize> Ring<T> for HeapRing<T, MAX> {
         self.0.push_back(item);
         true
     }
-    fn pop_front(&mut self) -> Option<T> {
-        self.0.pop_front()
+    fn drop_front(&mut self) -> bool {
+        self.0.pop_front().is_some()
     }
     fn at(&self, index: usize) -> Option<&T> {
         self.0.get(index)
@@ -76,7 +71,9 @@ impl<T, const MAX: usize> Ring<T> for HeapRing<T, MAX> {
     }
 }
 
-impl<T> Slots<T> for Vec<T> {
+impl<T: Item> Slots<T> for Vec<T> {
+    const EMPTY: Self = Vec::new();
+
     fn len_max(&self) -> usize {
         crate::config::CHANNELS_MAX
     }
@@ -86,13 +83,14 @@ impl<T> Slots<T> for Vec<T> {
     fn as_mut_slice(&mut self) -> &mut [T] {
         self
     }
-    fn ensure(&mut self, index: usize, mut make: impl FnMut(usize) -> T) -> Option<&mut T> {
+    fn ensure(&mut self, index: usize, mut start: impl FnMut(usize, &mut T)) -> Option<&mut T> {
         if index >= crate::config::CHANNELS_MAX {
             return None;
         }
         while self.len() <= index {
             self.reserve_exact(1);
-            let next = make(self.len());
+            let mut next = T::BLANK;
+            start(self.len(), &mut next);
             self.push(next);
         }
         self.get_mut(index)
@@ -100,10 +98,12 @@ impl<T> Slots<T> for Vec<T> {
 }
 
 /// A byte buffer on the heap.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct HeapBytes(Vec<u8>);
 
 impl Buffer for HeapBytes {
+    const EMPTY: Self = HeapBytes(Vec::new());
+
     fn as_slice(&self) -> &[u8] {
         &self.0
     }

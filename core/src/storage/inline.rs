@@ -1,8 +1,6 @@
 //! Everything inside the link value itself, sized at compile time.
 
-use core::fmt::Debug;
-
-use super::{Buffer, List, Ring, Slots, Storage};
+use super::{Buffer, InlineList, Item, Ring, Slots, Storage};
 
 /// Storage inside the link: no allocation, size known at compile time.
 ///
@@ -18,13 +16,13 @@ use super::{Buffer, List, Ring, Slots, Storage};
 pub struct Inline<const CHANNELS: usize, const MESSAGES: usize, const BYTES: usize, const PACKETS: usize>;
 
 impl<const C: usize, const M: usize, const B: usize, const P: usize> Storage for Inline<C, M, B, P> {
-    type Messages<T: Clone + Debug> = heapless::Deque<T, M>;
-    type Entries<T: Clone + Debug> = heapless::Deque<T, M>;
-    type Packets<T: Clone + Debug> = heapless::Deque<T, P>;
-    type Frames<T: Clone + Debug> = heapless::Deque<T, P>;
-    type Deadlines<T: Clone + Debug> = heapless::Deque<T, M>;
-    type Ranges<T: Clone + Debug> = heapless::Vec<T, 4, u8>;
-    type Channels<T: Clone + Debug> = heapless::Vec<T, C, u8>;
+    type Messages<T: Item> = InlineRing<T, M>;
+    type Entries<T: Item> = InlineRing<T, M>;
+    type Packets<T: Item> = InlineRing<T, P>;
+    type Frames<T: Item> = InlineRing<T, P>;
+    type Deadlines<T: Item> = InlineRing<T, M>;
+    type Ranges<T: Item> = InlineList<T, 4>;
+    type Channels<T: Item> = InlineSlots<T, C>;
     type Bytes = InlineBytes<B>;
     const FRAGMENTATION: bool = B > 512;
     const DEADLINES: bool = C > 1;
@@ -36,14 +34,12 @@ impl<const C: usize, const M: usize, const B: usize, const P: usize> Storage for
 #[derive(Clone, Debug)]
 pub struct InlineBytes<const B: usize>([u8; B]);
 
-impl<const B: usize> Default for InlineBytes<B> {
-    fn default() -> Self {
-        const { assert!(B.is_power_of_two() && B >= 16, "BYTES must be a power of two, at least 16") };
-        InlineBytes([0; B])
-    }
-}
-
 impl<const B: usize> Buffer for InlineBytes<B> {
+    const EMPTY: Self = {
+        assert!(B.is_power_of_two() && B >= 16, "BYTES must be a power of two, at least 16");
+        InlineBytes([0; B])
+    };
+
     fn as_slice(&self) -> &[u8] {
         &self.0
     }
@@ -58,72 +54,132 @@ impl<const B: usize> Buffer for InlineBytes<B> {
     }
 }
 
-impl<T, const N: usize> Ring<T> for heapless::Deque<T, N> {
+/// A ring of at most `N` items.
+#[derive(Clone, Debug)]
+#[repr(C)] // the counts where short offsets reach them
+pub struct InlineRing<T, const N: usize> {
+    first: u16,
+    len: u16,
+    items: [T; N],
+}
+
+impl<T, const N: usize> InlineRing<T, N> {
+    /// Where the item at `index` from the front stands.
+    fn place(&self, index: usize) -> usize {
+        let place = self.first as usize + index;
+        if place >= N { place - N } else { place }
+    }
+}
+
+impl<T: Item, const N: usize> Ring<T> for InlineRing<T, N> {
+    const EMPTY: Self = {
+        assert!(N >= 1 && N <= u16::MAX as usize);
+        InlineRing { first: 0, len: 0, items: [T::BLANK; N] }
+    };
+
     fn len(&self) -> usize {
-        // The inherent method, which wins over the trait's.
-        heapless::Deque::len(self)
+        self.len as usize
     }
     fn len_max(&self) -> usize {
         N
     }
     fn push_back(&mut self, item: T) -> bool {
-        heapless::Deque::push_back(self, item).is_ok()
+        let len = self.len as usize;
+        if len == N {
+            return false;
+        }
+        let place = self.place(len);
+        if let Some(free) = self.items.get_mut(place) {
+            *free = item;
+        }
+        self.len += 1;
+        true
     }
-    fn pop_front(&mut self) -> Option<T> {
-        heapless::Deque::pop_front(self)
+    fn drop_front(&mut self) -> bool {
+        if self.len == 0 {
+            return false;
+        }
+        self.first = self.place(1) as u16;
+        self.len -= 1;
+        true
     }
     fn at(&self, index: usize) -> Option<&T> {
-        self.get(index)
+        if index >= self.len as usize {
+            return None;
+        }
+        self.items.get(self.place(index))
     }
     fn at_mut(&mut self, index: usize) -> Option<&mut T> {
-        self.get_mut(index)
-    }
-    fn clear(&mut self) {
-        heapless::Deque::clear(self);
-    }
-}
-
-impl<T, const N: usize> List<T> for heapless::Vec<T, N, u8> {
-    fn as_slice(&self) -> &[T] {
-        self
-    }
-    fn as_mut_slice(&mut self) -> &mut [T] {
-        self
-    }
-    fn is_full(&self) -> bool {
-        self.as_view().is_full()
-    }
-    fn insert(&mut self, index: usize, item: T) -> bool {
-        index <= self.as_view().len() && self.as_mut_view().insert(index, item).is_ok()
-    }
-    fn remove(&mut self, index: usize) {
-        if index < self.as_view().len() {
-            self.as_mut_view().remove(index);
+        if index >= self.len as usize {
+            return None;
         }
+        let place = self.place(index);
+        self.items.get_mut(place)
     }
     fn clear(&mut self) {
-        self.as_mut_view().clear();
+        self.len = 0;
     }
 }
 
-impl<T, const N: usize> Slots<T> for heapless::Vec<T, N, u8> {
+/// Up to `N` channels, all of which have their place from the beginning.
+#[derive(Clone, Debug)]
+#[repr(C)]
+pub struct InlineSlots<T, const N: usize> {
+    len: u8,
+    items: [T; N],
+}
+
+impl<T: Item, const N: usize> Slots<T> for InlineSlots<T, N> {
+    const EMPTY: Self = {
+        assert!(N <= u8::MAX as usize);
+        InlineSlots { len: 0, items: [T::BLANK; N] }
+    };
+
     fn len_max(&self) -> usize {
         N
     }
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     fn as_slice(&self) -> &[T] {
-        self
+        self.items.get(..self.len as usize).unwrap_or(&[])
     }
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     fn as_mut_slice(&mut self) -> &mut [T] {
-        self
+        self.items.get_mut(..self.len as usize).unwrap_or(&mut [])
     }
-    fn ensure(&mut self, index: usize, mut make: impl FnMut(usize) -> T) -> Option<&mut T> {
+    fn ensure(&mut self, index: usize, mut start: impl FnMut(usize, &mut T)) -> Option<&mut T> {
         if index >= N {
             return None;
         }
-        while self.as_view().len() <= index {
-            let next = make(self.as_view().len());
-            self.push(next).ok()?;
+        while self.len as usize <= index {
+            let next = self.len as usize;
+            start(next, self.items.get_mut(next)?);
+            self.len += 1;
         }
-        self.get_mut(index)
+        self.items.get_mut(index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ring_wraps_and_refuses_what_is_too_much() {
+        let mut ring = InlineRing::<u32, 3>::EMPTY;
+        for i in 0..20 {
+            assert!(ring.push_back(2 * i) && ring.push_back(2 * i + 1));
+            assert_eq!(ring.push_back(99), i == 0);
+            assert_eq!(ring.len(), 3);
+            assert!((0..3).all(|k| ring.at(k).is_some()) && ring.at(3).is_none());
+            assert!(ring.drop_front() && ring.drop_front());
+            if i == 0 {
+                assert_eq!(ring.at(0), Some(&99));
+                assert!(ring.drop_front() && !ring.drop_front() && ring.at(0).is_none());
+                assert!(ring.push_back(1));
+            }
+            assert_eq!(ring.at_mut(0), Some(&mut (2 * i + 1)));
+        }
+        ring.clear();
+        assert!(ring.is_empty() && !ring.drop_front());
     }
 }

@@ -10,14 +10,36 @@ mod bytes;
 #[cfg(feature = "alloc")]
 mod heap;
 mod inline;
+mod list;
 
 pub(crate) use bytes::ByteRing;
 #[cfg(feature = "alloc")]
 pub use heap::Heap;
 pub use inline::Inline;
+pub(crate) use list::InlineList;
+
+/// What a container can hold.
+pub trait Item: Clone + Debug {
+    /// Stands in a place that is free. Known at compile time, so that a link can be made in a `static`.
+    const BLANK: Self;
+}
+
+impl Item for () {
+    const BLANK: Self = ();
+}
+
+impl Item for u32 {
+    const BLANK: Self = 0;
+}
+
+impl Item for u64 {
+    const BLANK: Self = 0;
+}
 
 /// A double-ended queue with random access.
-pub trait Ring<T>: Default {
+pub trait Ring<T>: Clone + Debug {
+    /// Holds nothing.
+    const EMPTY: Self;
     /// Items held.
     fn len(&self) -> usize;
     /// Whether nothing is held.
@@ -28,8 +50,8 @@ pub trait Ring<T>: Default {
     fn len_max(&self) -> usize;
     /// Appends `item`. `false`, and nothing is changed, when `len_max` is reached.
     fn push_back(&mut self, item: T) -> bool;
-    /// Removes the first item.
-    fn pop_front(&mut self) -> Option<T>;
+    /// Removes the first item. `false` if there is none.
+    fn drop_front(&mut self) -> bool;
     /// The item at `index` from the front.
     fn at(&self, index: usize) -> Option<&T>;
     /// The item at `index` from the front, to change.
@@ -41,7 +63,9 @@ pub trait Ring<T>: Default {
 }
 
 /// A short list that is kept sorted by its user.
-pub trait List<T>: Default {
+pub trait List<T>: Clone + Debug {
+    /// Holds nothing.
+    const EMPTY: Self;
     /// The items.
     fn as_slice(&self) -> &[T];
     /// The items, to change.
@@ -57,7 +81,9 @@ pub trait List<T>: Default {
 }
 
 /// A byte buffer whose length is a power of two (or zero, before it grows).
-pub trait Buffer: Default {
+pub trait Buffer: Clone + Debug {
+    /// All zero, or of no length.
+    const EMPTY: Self;
     /// The bytes.
     fn as_slice(&self) -> &[u8];
     /// The bytes, to change.
@@ -70,35 +96,37 @@ pub trait Buffer: Default {
 }
 
 /// A growing set of channels, indexed from zero.
-pub trait Slots<T>: Default {
+pub trait Slots<T>: Clone + Debug {
+    /// No channels.
+    const EMPTY: Self;
     /// How many channels can exist.
     fn len_max(&self) -> usize;
     /// The channels that exist.
     fn as_slice(&self) -> &[T];
     /// The channels that exist, to change.
     fn as_mut_slice(&mut self) -> &mut [T];
-    /// Makes channels up to `index` exist, by `make`. `None` when `index >= len_max`.
-    fn ensure(&mut self, index: usize, make: impl FnMut(usize) -> T) -> Option<&mut T>;
+    /// Makes channels up to `index` exist; each is blank, and `start`ed in its place. `None` when `index >= len_max`.
+    fn ensure(&mut self, index: usize, start: impl FnMut(usize, &mut T)) -> Option<&mut T>;
 }
 
 /// Names the containers of one link.
 pub trait Storage: Clone + Debug {
     /// Outgoing messages of one channel.
-    type Messages<T: Clone + Debug>: Ring<T> + Clone + Debug;
+    type Messages<T: Item>: Ring<T>;
     /// Incoming messages of one channel.
-    type Entries<T: Clone + Debug>: Ring<T> + Clone + Debug;
+    type Entries<T: Item>: Ring<T>;
     /// Packets in flight.
-    type Packets<T: Clone + Debug>: Ring<T> + Clone + Debug;
+    type Packets<T: Item>: Ring<T>;
     /// What packets in flight carry.
-    type Frames<T: Clone + Debug>: Ring<T> + Clone + Debug;
+    type Frames<T: Item>: Ring<T>;
     /// Deadlines of messages, soonest first.
-    type Deadlines<T: Clone + Debug>: Ring<T> + Clone + Debug;
+    type Deadlines<T: Item>: Ring<T>;
     /// Ranges of received packet numbers, or of settled messages above the first unsettled one.
-    type Ranges<T: Clone + Debug>: List<T> + Clone + Debug;
+    type Ranges<T: Item>: List<T>;
     /// Channels.
-    type Channels<T: Clone + Debug>: Slots<T> + Clone + Debug;
+    type Channels<T: Item>: Slots<T>;
     /// Payloads of one channel, outgoing or incoming.
-    type Bytes: Buffer + Clone + Debug;
+    type Bytes: Buffer;
     /// Whether messages longer than a packet are fragmented. Without it the code is not there.
     const FRAGMENTATION: bool;
     /// Whether messages can have deadlines. Without it the code is not there.

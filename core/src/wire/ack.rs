@@ -58,7 +58,7 @@ impl<'a> Ack<'a> {
         if span > i32::MAX as u32 {
             return Err(Malformed);
         }
-        let further = &start[..start.len() - r.rest().len()];
+        let further = r.since(start);
         Ok(Ack { largest, delay, first, further, count: bits & 15 })
     }
 

@@ -20,6 +20,11 @@ impl<'a> Reader<'a> {
         self.0
     }
 
+    /// What was read since `start` was what was not read yet.
+    pub(super) fn since(&self, start: &'a [u8]) -> &'a [u8] {
+        start.get(..start.len().wrapping_sub(self.0.len())).unwrap_or(&[])
+    }
+
     /// Whether everything was read.
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -115,7 +120,7 @@ impl<'a> Writer<'a> {
 
     /// What was written.
     pub fn written(&mut self) -> &mut [u8] {
-        &mut self.buffer[..self.len]
+        self.buffer.get_mut(..self.len).unwrap_or(&mut [])
     }
 
     /// Takes back everything after the first `len` bytes.
@@ -136,7 +141,7 @@ impl<'a> Writer<'a> {
     pub fn bytes(&mut self, bytes: &[u8]) -> bool {
         match self.reserve(bytes.len()) {
             Some(s) => {
-                s.copy_from_slice(bytes);
+                copy(s, bytes);
                 true
             }
             None => false,
@@ -145,38 +150,75 @@ impl<'a> Writer<'a> {
 
     /// One byte.
     pub fn u8(&mut self, v: u8) -> bool {
-        self.bytes(&[v])
+        let Some(place) = self.buffer.get_mut(self.len) else { return false };
+        *place = v;
+        self.len += 1;
+        true
+    }
+
+    /// Replaces byte `at` of what was written.
+    pub fn set(&mut self, at: usize, v: u8) {
+        if let Some(place) = self.written().get_mut(at) {
+            *place = v;
+        }
     }
 
     /// A varint.
     pub fn varint(&mut self, mut v: u32) -> bool {
-        let mut b = [0u8; 5];
-        let mut n = 0;
-        while v >= 128 {
-            b[n] = v as u8 | 128;
+        let start = self.len;
+        while v >= 128 && self.u8(v as u8 | 128) {
             v >>= 7;
-            n += 1;
         }
-        b[n] = v as u8;
-        self.bytes(&b[..=n])
+        let ok = v < 128 && self.u8(v as u8);
+        if !ok {
+            self.len = start;
+        }
+        ok
     }
 
     /// The low `7 * len` bits of `v` in `len` bytes (`1..=4`).
     pub fn truncated(&mut self, v: u32, len: u8) -> bool {
-        let mut b = [0u8; 4];
-        let len = (len as usize).clamp(1, 4);
-        for (i, x) in b.iter_mut().enumerate().take(len) {
-            *x = (v >> (7 * i)) as u8 & 127 | if i + 1 < len { 128 } else { 0 };
+        let len = len.max(1).min(4);
+        if self.room() < len as usize {
+            return false;
         }
-        self.bytes(&b[..len])
+        let mut v = v;
+        for _ in 1..len {
+            self.u8(v as u8 | 128);
+            v >>= 7;
+        }
+        self.u8(v as u8 & 127)
     }
 
     /// Removes `count` bytes at `at`, moving up what follows.
     pub fn remove(&mut self, at: usize, count: usize) {
         if at + count <= self.len {
-            self.buffer.copy_within(at + count..self.len, at);
+            move_down(self.buffer.get_mut(at..self.len).unwrap_or(&mut []), count);
             self.len -= count;
         }
+    }
+}
+
+/// Fills `to` from the front of `from`, as far as both reach.
+pub(crate) fn copy(to: &mut [u8], from: &[u8]) {
+    for (t, f) in to.iter_mut().zip(from) {
+        *t = *f;
+    }
+}
+
+/// Moves all bytes but the first `by` to the front.
+pub(crate) fn move_down(bytes: &mut [u8], by: usize) {
+    if cfg!(target_pointer_width = "64") && by <= bytes.len() {
+        bytes.copy_within(by.., 0);
+        return;
+    }
+    // On small machines a loop: the library's function alone is larger than the whole codec.
+    let mut i = 0;
+    while let Some(&b) = bytes.get(i + by) {
+        if let Some(place) = bytes.get_mut(i) {
+            *place = b;
+        }
+        i += 1;
     }
 }
 

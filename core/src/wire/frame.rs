@@ -237,7 +237,7 @@ impl<'a> Frames<'a> {
         if count == 0 || span > i32::MAX as u32 {
             return Err(Malformed);
         }
-        Ok(Frame::Settled { channel, number, more: Settled(&start[..start.len() - r.rest().len()]) })
+        Ok(Frame::Settled { channel, number, more: Settled(r.since(start)) })
     }
 }
 
@@ -323,7 +323,7 @@ impl Writer<'_> {
             self.truncate(start);
             return false;
         }
-        self.written()[count_at] = count;
+        self.set(count_at, count);
         true
     }
 
@@ -362,8 +362,8 @@ impl Writer<'_> {
     /// packet: the length field goes.
     pub fn finish_message(&mut self, kind_at: usize, length: (usize, usize)) {
         self.remove(length.0, length.1);
-        let kind = &mut self.written()[kind_at];
-        *kind = if *kind == NEXT_LENGTH { NEXT } else { *kind & !LENGTH };
+        let kind = self.written().get(kind_at).copied().unwrap_or(NEXT_LENGTH);
+        self.set(kind_at, if kind == NEXT_LENGTH { NEXT } else { kind & !LENGTH });
     }
 
     /// Fills up to `len` bytes with padding.

@@ -268,7 +268,7 @@ impl<'a> Params<'a> {
             if n == 0 {
                 w.truncate(bases_at);
             } else {
-                w.written()[bases_at + 1] = n as u8;
+                w.set(bases_at + 1, n as u8);
             }
         }
         if ok && !self.cookie.is_empty() {
@@ -281,11 +281,11 @@ impl<'a> Params<'a> {
             return false;
         }
         if n < 128 {
-            w.written()[start] = n as u8;
+            w.set(start, n as u8);
             w.remove(start + 1, 1);
         } else {
-            w.written()[start] = n as u8 | 128;
-            w.written()[start + 1] = (n >> 7) as u8;
+            w.set(start, n as u8 | 128);
+            w.set(start + 1, (n >> 7) as u8);
         }
         true
     }

@@ -39,10 +39,13 @@ pub struct LinkId {
 }
 
 impl LinkId {
+    /// The id of no bytes.
+    pub const EMPTY: LinkId = LinkId { len: 0, bytes: [0; LINK_ID_LEN_MAX] };
+
     /// The id with these bytes. `None` if there are more than [`LINK_ID_LEN_MAX`].
     pub fn new(id: &[u8]) -> Option<Self> {
         let mut bytes = [0; LINK_ID_LEN_MAX];
-        bytes.get_mut(..id.len())?.copy_from_slice(id);
+        super::copy(bytes.get_mut(..id.len())?, id);
         Some(LinkId { len: id.len() as u8, bytes })
     }
 
@@ -50,7 +53,7 @@ impl LinkId {
     pub fn from_value(value: u64, len: u8) -> Self {
         let len = len.min(LINK_ID_LEN_MAX as u8);
         let mut bytes = value.to_le_bytes();
-        bytes[len as usize..].fill(0);
+        bytes.iter_mut().skip(len as usize).for_each(|b| *b = 0);
         LinkId { len, bytes }
     }
 
@@ -61,7 +64,7 @@ impl LinkId {
 
     /// Its bytes.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.len as usize]
+        self.bytes.get(..self.len as usize).unwrap_or(&[])
     }
 }
 

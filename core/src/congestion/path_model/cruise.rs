@@ -26,10 +26,10 @@ impl PathModel {
         let (target, wait, base) = (self.target(), self.queue.wait, self.queue.base.max(1));
         // What the last round's gain adds to the queue shows only in the next round's samples.
         let pending = i64::from(self.gain_before) * i64::from(base) / i64::from(ONE);
-        let expected = (i64::from(wait) + pending).clamp(0, i64::from(u32::MAX)) as u32;
+        let expected = (i64::from(wait) + pending).max(0).min(i64::from(u32::MAX)) as u32;
         // A queue longer than the path takes longer than a round trip to answer, and so do timers on the way.
         let slow = u64::from(base) + 2 * u64::from(target);
-        let part = |micros: u32| (u64::from(micros) * CORRECTION / slow).min(CORRECTION) as i32;
+        let part = |micros: u32| (u64::from(micros) * CORRECTION / slow.max(1)).min(CORRECTION) as i32;
         if !self.is_settled && wait < target.saturating_mul(2) {
             return if self.gain_before > 0 { 0 } else { FIRST_PROBE };
         }
@@ -54,7 +54,7 @@ impl PathModel {
         self.observe_capacity(round, is_unusual, is_app_limited);
         let best = self.arrived.iter().copied().max().unwrap_or(0);
         if best > 0 && !is_app_limited {
-            let most = u64::from(best) * ARRIVED_SLACK / u64::from(ONE - self.loss.own());
+            let most = u64::from(best) * ARRIVED_SLACK / u64::from((ONE - self.loss.own()).max(1));
             self.capacity = self.capacity.min(u32::try_from(most).unwrap_or(u32::MAX)).max(1);
         }
         self.gain_before = self.gain;

@@ -74,19 +74,20 @@ impl Loss {
 
     /// Whether more is lost than the path's own loss and its scatter explain: the path drops what does not fit.
     pub fn is_overloaded(&self) -> bool {
-        self.smoothed > self.own + (2 * self.scatter).clamp(MARGIN, 4 * MARGIN)
+        self.smoothed > self.own + (2 * self.scatter).max(MARGIN).min(4 * MARGIN)
     }
 
     /// Whether this one round lost more than is explained, on a path that loses little by itself.
     pub fn is_unusual(&self, round: &Sample, datagram: u32) -> bool {
         // A few packets tell little: one lost of eight is no sign of anything.
-        let chance = 2 * ONE * datagram / round.carried.max(datagram);
+        let chance = 2 * ONE * datagram / round.carried.max(datagram).max(1);
         self.own < OWN_MAX && part(round.lost, round.carried) > self.own + self.own / 4 + MARGIN + chance
     }
 
     /// The slow round of a drain is accounted for. Loss that went away with half of the load was the load's doing: then true
     /// is returned. Loss that did not is the path's own.
     pub fn judge(&mut self, round: &Sample, datagram: u32) -> bool {
+        let datagram = datagram.max(1);
         self.judged_sent = self.judged_sent.saturating_add(round.carried / datagram);
         self.judged_lost = self.judged_lost.saturating_add(round.lost / datagram);
         let expected = scale(self.judged_sent, self.smoothed);

@@ -35,6 +35,7 @@ use self::start::Start;
 use super::Controller;
 use super::units::{bytes_in, rate_of, scale};
 use crate::rtt::Rtt;
+use crate::storage::Item;
 use crate::time::Instant;
 
 /// Fractions are in 1/1024.
@@ -107,6 +108,11 @@ pub struct PathModel {
     arrived_next: u8,
     now: Instant,
     app_limited_at: Option<Instant>,
+}
+
+impl Item for PathModel {
+    const BLANK: Self =
+        PathModel { datagram: 0, window: 0, round: Round::BLANK, queue: Queue::BLANK, ..PathModel::new() };
 }
 
 impl Default for PathModel {
@@ -243,7 +249,7 @@ impl Controller for PathModel {
     }
 
     fn on_datagram_max(&mut self, bytes: u32) {
-        self.datagram = bytes.clamp(1, 65_535);
+        self.datagram = bytes.max(1).min(65_535);
         if self.capacity == 0 {
             self.window = initial_window(self.datagram);
         }

@@ -38,6 +38,9 @@ pub(super) struct Queue {
 }
 
 impl Queue {
+    /// All zeros.
+    pub const BLANK: Self = Queue { base: 0, base_next: 0, ..Queue::new() };
+
     pub const fn new() -> Self {
         Queue {
             base: u32::MAX,

@@ -46,6 +46,9 @@ pub(super) struct Sample {
 }
 
 impl Round {
+    /// All zeros.
+    pub const BLANK: Self = Round { rtt_min: 0, ..Round::new() };
+
     pub const fn new() -> Self {
         Round {
             sent: 0,
@@ -81,7 +84,7 @@ impl Round {
             self.carried = stamp;
             self.newest_sent_at = self.newest_sent_at.max(sent_at);
         }
-        self.rtt_min = self.rtt_min.min(now.micros_since(sent_at).clamp(1, RTT_MAX));
+        self.rtt_min = self.rtt_min.min(now.micros_since(sent_at).max(1).min(RTT_MAX));
         self.is_done |= sent_at >= self.began_at;
     }
 

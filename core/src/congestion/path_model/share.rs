@@ -118,7 +118,7 @@ impl PathModel {
         let least = if self.loss.is_overloaded() { DRAIN_MAX } else { DRAIN_MIN };
         self.gain = -(share as i32).max(least);
         // Where the queue is longer than the path, half of the pace for one round trip does not empty it.
-        let slow = (2 * micros / u64::from(self.queue.rtt().max(1))).clamp(1, SLOW_ROUNDS_MAX);
+        let slow = (2 * micros / u64::from(self.queue.rtt().max(1))).max(1).min(SLOW_ROUNDS_MAX);
         self.mode = Mode::Drain(1 + slow as u8);
     }
 

@@ -10,7 +10,7 @@ use ackline::storage::Inline;
 use ackline::{Channel, ChannelConfig, Config, Link, Mode};
 use footprint::{halt, now, receive, transmit, wish};
 use panic_halt as _;
-use static_cell::StaticCell;
+use static_cell::ConstStaticCell;
 
 const DATAGRAM_MAX: usize = 256;
 type Node = Link<Inline<4, 8, 2048, 16>, PathModel>;
@@ -29,14 +29,14 @@ fn config() -> Config {
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
-    static LINK: StaticCell<Node> = StaticCell::new();
-    static DEFRAMER: StaticCell<Deframer<DATAGRAM_MAX>> = StaticCell::new();
-    static TRANSMIT: StaticCell<[u8; DATAGRAM_MAX]> = StaticCell::new();
-    let Some(link) = LINK.try_init_with(|| Node::new(&config(), PathModel::default(), wish().into())) else {
+    static LINK: ConstStaticCell<Node> = ConstStaticCell::new(Node::unstarted());
+    static DEFRAMER: ConstStaticCell<Deframer<DATAGRAM_MAX>> =
+        ConstStaticCell::new(Deframer::new(FrameCheck::Crc32));
+    static TRANSMIT: ConstStaticCell<[u8; DATAGRAM_MAX]> = ConstStaticCell::new([0; DATAGRAM_MAX]);
+    let (Some(link), Some(deframer), Some(buffer)) = (LINK.try_take(), DEFRAMER.try_take(), TRANSMIT.try_take()) else {
         halt()
     };
-    let Some(deframer) = DEFRAMER.try_init_with(|| Deframer::new(FrameCheck::Crc32)) else { halt() };
-    let Some(buffer) = TRANSMIT.try_init_with(|| [0; DATAGRAM_MAX]) else { halt() };
+    link.start(&config(), PathModel::default(), wish().into());
     link.connect(now());
     loop {
         while let Some(byte) = receive() {

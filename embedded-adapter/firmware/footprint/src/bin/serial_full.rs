@@ -11,24 +11,24 @@ use ackline::storage::Inline;
 use ackline::{Channel, Config, Link};
 use footprint::{halt, now, receive, transmit, wish};
 use panic_halt as _;
-use static_cell::StaticCell;
+use static_cell::ConstStaticCell;
 
 const DATAGRAM_MAX: usize = 192;
 type Node = Link<Inline<1, 4, 512, 8>, FixedRate>;
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
-    static LINK: StaticCell<Node> = StaticCell::new();
-    static DEFRAMER: StaticCell<Deframer<DATAGRAM_MAX>> = StaticCell::new();
-    static TRANSMIT: StaticCell<[u8; DATAGRAM_MAX]> = StaticCell::new();
+    static LINK: ConstStaticCell<Node> = ConstStaticCell::new(Node::unstarted());
+    static DEFRAMER: ConstStaticCell<Deframer<DATAGRAM_MAX>> =
+        ConstStaticCell::new(Deframer::new(FrameCheck::Crc32));
+    static TRANSMIT: ConstStaticCell<[u8; DATAGRAM_MAX]> = ConstStaticCell::new([0; DATAGRAM_MAX]);
     let mut config = Config::serial(115_200);
     config.datagram_max = DATAGRAM_MAX as u16;
     config.message_max = 64;
-    let Some(link) = LINK.try_init_with(|| Node::new(&config, FixedRate::new(11_520), wish().into())) else {
+    let (Some(link), Some(deframer), Some(buffer)) = (LINK.try_take(), DEFRAMER.try_take(), TRANSMIT.try_take()) else {
         halt()
     };
-    let Some(deframer) = DEFRAMER.try_init_with(|| Deframer::new(FrameCheck::Crc32)) else { halt() };
-    let Some(buffer) = TRANSMIT.try_init_with(|| [0; DATAGRAM_MAX]) else { halt() };
+    link.start(&config, FixedRate::new(11_520), wish().into());
     link.connect(now());
     loop {
         while let Some(byte) = receive() {

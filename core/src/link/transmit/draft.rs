@@ -1,0 +1,29 @@
+//! A packet while it is written.
+
+use crate::link::receive::Binding;
+use crate::sequence::Sequence;
+
+/// A packet being written.
+pub(in crate::link) struct Draft {
+    pub(super) binding: Binding,
+    pub(super) control: u8,
+    /// It acknowledges something.
+    pub(super) has_acks: bool,
+    /// A bit for each channel whose settlements it tells.
+    pub(super) told: u16,
+    /// There was no room for all settlements.
+    pub(super) must_tell_more: bool,
+    pub(in crate::link) frame_count: u16,
+    pub(super) first_frame: u32,
+    pub(super) is_eliciting: bool,
+    /// The message written last, while nothing follows it: where its kind stands, and its length field.
+    pub(super) last_message: Option<(usize, (usize, usize))>,
+    /// The same for the compact form: channel, number, flag.
+    pub(super) previous: Option<(u8, Sequence, bool)>,
+    /// It carries copies of messages that may be repeated once more.
+    pub(in crate::link) has_copies: bool,
+    /// Copies that were due did not fit.
+    pub(in crate::link) is_behind: bool,
+    /// No message fits any more.
+    pub(in crate::link) is_full: bool,
+}
