@@ -78,7 +78,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
 
     /// What the peer may not know yet of what is settled. Whoever learns that a message was acknowledged learns with it
     /// what was settled by then (protocol.md, 6.4), so `with_acks` all of it; otherwise what no numbered packet has told.
-    fn write_settled(&mut self, w: &mut Writer<'_>, draft: &mut Draft, with_acks: bool) {
+    fn write_settled(&self, w: &mut Writer<'_>, draft: &mut Draft, with_acks: bool) {
         let len = settled_len(self.config.receive_window);
         for (c, channel) in self.inn.as_slice().iter().enumerate() {
             if !channel.is_unconfirmed || !with_acks && channel.is_told() {
@@ -96,9 +96,6 @@ impl<S: Storage, C: Controller> Link<S, C> {
         }
         if draft.told != 0 {
             draft.control |= control::SETTLED;
-        }
-        if draft.told.count_ones() > 1 {
-            self.settle_rides = self.settle_rides.saturating_add(1);
         }
     }
 

@@ -231,6 +231,9 @@ impl<S: Storage, C: Controller> Link<S, C> {
         if draft.must_tell_more {
             self.due.settled = true;
         }
+        if draft.told.count_ones() > 1 {
+            self.settle_rides = self.settle_rides.saturating_add(1);
+        }
         if numbered {
             self.note_packet(now, &draft, len as u32);
         }
