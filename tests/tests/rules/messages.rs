@@ -36,6 +36,8 @@ fn unordered_messages_come_when_they_are_complete() {
         forger.say(&mut link, at(3), None, Said::new().whole(0, n, &[n as u8]));
     }
     assert_eq!(taken(&mut link, at(3)), [[3], [1]]);
+    forger.say(&mut link, at(3), None, Said::new().whole(0, 3, &[3]));
+    assert!(taken(&mut link, at(3)).is_empty(), "settled above what is missing, and known");
     forger.say(&mut link, at(3), None, Said::new().fragment(0, 0, 1, 32, &[0; 16]));
     assert_eq!(taken(&mut link, at(3)), [[0; 32]]);
 }
