@@ -77,7 +77,7 @@ pub(super) struct Recovery {
     excused_until: Option<Instant>,
     is_reordering: bool,
     reorder_quarters: u8,
-    granularity: u32,
+    pub(super) granularity: u32,
     /// The part of packets that is lost, in 1/65536: a mean over about 256 packets.
     pub(super) loss: u32,
 }
