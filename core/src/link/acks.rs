@@ -25,6 +25,8 @@ pub(super) struct Acks<S: Storage> {
     /// Packets since the last acknowledgement.
     any: bool,
     at: Option<Instant>,
+    /// It was due and did not fit what may be sent: it waits for the peer's next datagram.
+    is_stuck: bool,
     every: u32,
     delay: u32,
     /// Acknowledgements sent.
@@ -39,6 +41,7 @@ impl<S: Storage> Acks<S> {
         waiting: 0,
         any: false,
         at: None,
+        is_stuck: false,
         every: 0,
         delay: 0,
         epoch: 0,
@@ -61,9 +64,9 @@ impl<S: Storage> Acks<S> {
 
     /// For [`Link::digest`](super::Link::digest).
     pub(super) fn digest(&self, now: Instant, state: &mut impl Hasher) {
-        let Acks { ranges, largest_at, number_len, waiting, any, at, every, delay, epoch } = self;
+        let Acks { ranges, largest_at, number_len, waiting, any, at, is_stuck, every, delay, epoch } = self;
         ranges.as_slice().hash(state);
-        (number_len, waiting, any, every, delay).hash(state);
+        (number_len, waiting, any, is_stuck, every, delay).hash(state);
         // It is only compared, and messages say with what they would compare it.
         let _ = epoch;
         (relative(now, *largest_at), relative_to(now, *at)).hash(state);
@@ -144,7 +147,18 @@ impl<S: Storage> Acks<S> {
     }
 
     pub(super) fn timeout(&self) -> Option<Instant> {
-        self.at
+        if self.is_stuck { None } else { self.at }
+    }
+
+    /// Nothing could be sent: an acknowledgement that is due asks for no more calls until
+    /// [`on_datagram`](Self::on_datagram).
+    pub(super) fn on_nothing_sent(&mut self, now: Instant) {
+        self.is_stuck |= self.is_due(now);
+    }
+
+    /// The peer sent something, so perhaps more may be sent.
+    pub(super) fn on_datagram(&mut self) {
+        self.is_stuck = false;
     }
 
     /// How long the largest number has been held back.
@@ -156,6 +170,7 @@ impl<S: Storage> Acks<S> {
         self.waiting = 0;
         self.any = false;
         self.at = None;
+        self.is_stuck = false;
         self.epoch = self.epoch.wrapping_add(1);
     }
 }

@@ -51,6 +51,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
     pub fn handle_datagram(&mut self, now: Instant, datagram: &[u8]) -> Receipt {
         let now = self.tick(now);
         self.release_lent();
+        self.acks.on_datagram();
         self.stats.datagrams_received = self.stats.datagrams_received.wrapping_add(1);
         self.stats.bytes_received = self.stats.bytes_received.wrapping_add(datagram.len() as u64);
         let receipt = match datagram.first() {

@@ -62,8 +62,11 @@ impl<S: Storage, C: Controller> Link<S, C> {
             Phase::Closed if !self.due.close => None,
             Phase::Closed if !self.peer.is_confirmed => None,
             _ => self.transmit_packet(now, buffer, fills),
-        }?;
-        Some(self.on_datagram_sent(now, n))
+        };
+        if n.is_none() {
+            self.acks.on_nothing_sent(now);
+        }
+        n.map(|n| self.on_datagram_sent(now, n))
     }
 
     fn on_datagram_sent(&mut self, now: Instant, len: usize) -> usize {
