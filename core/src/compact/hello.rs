@@ -110,7 +110,7 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
         if h.mine || yours == 0 {
             self.obey(now, r.rest, &mut packet);
         }
-        if knows {
+        if knows && !self.is_successor {
             self.confirm();
         } else {
             self.due |= bit::HELLO;
@@ -168,7 +168,8 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
 
     /// Makes the sender of `h` the peer (R8.9).
     fn adopt(&mut self, h: &Hello<'_>) {
-        if self.peer != 0 {
+        self.is_successor = self.peer != 0;
+        if self.is_successor {
             self.events |= news::RESTARTED;
             self.flag_sent();
             if CHECKED {
@@ -226,6 +227,7 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
     /// The peer knows this association.
     pub(super) fn confirm(&mut self) {
         self.is_confirmed = true;
+        self.is_successor = false;
         self.due &= !bit::HELLO;
         if self.flight & bit::HELLO != 0 {
             self.flight = 0;

@@ -156,6 +156,8 @@ pub struct Link<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize
     is_confirmed: bool,
     /// The peer has told all its parameters.
     has_params: bool,
+    /// The peer replaced another one, and nothing that was sent since is acknowledged (R8.29).
+    is_successor: bool,
     is_draining: bool,
     close_code: u8,
     reason: CloseReason,
@@ -238,6 +240,7 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
             ack_bits: 0,
             is_confirmed: false,
             has_params: false,
+            is_successor: false,
             is_draining: false,
             close_code: 0,
             reason: CloseReason::Drained,

@@ -163,6 +163,7 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
     /// The packet in flight has arrived.
     fn on_acked(&mut self, now: u64) {
         let flight = core::mem::take(&mut self.flight);
+        self.is_successor = false;
         let sample = (now as u32).wrapping_sub(self.sent_at);
         if sample < SAMPLE_MAX {
             // RFC 9002, 5.3, without the first sample's special case.

@@ -137,7 +137,8 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
             }
         }
         if has_acks {
-            w.number(self.largest, self.ack_bits);
+            // No check binds what is said in a hello (R3.7).
+            w.number(self.largest, if in_hello { 28 } else { self.ack_bits });
             if delay != 0 {
                 w.varint(delay);
             }

@@ -279,24 +279,32 @@ impl<S: Storage, C: Controller> Link<S, C> {
         self.peer.has_params = true;
         self.take_modes(h);
         self.take_bases(h);
-        if !mine {
-            // It has not heard us, or has fallen for somebody else: say hello.
-            self.peer.is_confirmed = false;
-            self.due.hello = true;
-        } else {
+        let knows = h.flags & hello_flags::KNOWS != 0;
+        let is_present = h.to == self.local_id && !self.peer.is_suspect;
+        let confirms = mine && knows && (is_present || self.is_offered_id(h.to));
+        if mine {
             self.peer.id = h.from;
             self.peer.is_stranger = false;
-            let knows = h.flags & hello_flags::KNOWS != 0;
-            let is_present = h.to == self.local_id && !self.peer.is_suspect;
-            if knows && (is_present || self.is_offered_id(h.to)) {
-                self.take_offered_id(h.to);
-                self.confirm();
-            } else {
-                self.due.hello = true;
-            }
         }
         self.on_hello_body(now, h, mine);
+        if confirms && self.has_present_bases() {
+            self.take_offered_id(h.to);
+            self.confirm();
+        } else {
+            // If it is not `mine`, it has not heard us, or has fallen for somebody else.
+            self.peer.is_confirmed &= mine;
+            self.due.hello = true;
+        }
         Receipt::Accepted
+    }
+
+    /// Whether the peer knows where our channels begin for it. Who replaced another peer may have adopted us from a hello of
+    /// long ago (R8.29).
+    fn has_present_bases(&self) -> bool {
+        let r = &self.recovery;
+        self.generation == 0
+            || self.peer.is_confirmed
+            || r.largest_acked.is_some_and(|n| !n.precedes(r.start))
     }
 
     /// A bare hello, from which the peer may have been taken, does not tell the modes of its channels.

@@ -15,7 +15,7 @@ CHECK_LEN = 4
 class Peer:
     """What is known of the other side."""
 
-    def __init__(self, hello):
+    def __init__(self, hello, is_successor):
         self.incarnation = hello.incarnation
         self.link_id = hello.from_id
         self.parameters = hello.parameters
@@ -23,6 +23,7 @@ class Peer:
         self.was_bare = bool(hello.flags & BARE)
         self.full_hello = not self.was_bare
         self.confirmed = False
+        self.is_successor = is_successor
         self.credit_from = None
 
 
@@ -288,11 +289,17 @@ class Link:
         ours = hello.to_id in (self.link_id, self.next_id)
         if ours:
             self.on_link_id_used(hello.to_id)
-        if hello.flags & KNOWS and ours:
+        self.receive_hello(now, hello, mine)
+        if hello.flags & KNOWS and ours and self.has_heard_us():
             self.confirm()
         else:
             self.hello_due = True
-        self.receive_hello(now, hello, mine)
+
+    def has_heard_us(self):
+        """R8.29."""
+        acked = self.recovery.largest_acked
+        has_acked = acked is not None and not precedes(acked, self.first_number)
+        return self.peer.confirmed or not self.peer.is_successor or has_acked
 
     def is_new(self, number):
         after_adopted = self.peer.was_bare or precedes(self.peer.number, number)
@@ -315,7 +322,7 @@ class Link:
         """R8.9, R8.16 to R8.18."""
         replaced = self.peer is not None
         addressed = hello.to_id == self.link_id
-        self.peer = Peer(hello)
+        self.peer = Peer(hello, replaced)
         if replaced:
             if hello.to_id == self.next_id:
                 self.on_link_id_used(hello.to_id)
@@ -433,7 +440,7 @@ class Link:
         is_hello = not (self.peer and self.peer.confirmed)
         datagram_max = min(self.parameters["datagram_max"], self.outbox.peer["datagram_max"])
         sent = Sent(self.next_number, now, False)
-        ack = self.received.fields(now) if self.peer else None
+        ack = self.received.fields(now, 4 if is_hello else 0) if self.peer else None  # R3.7
         packet = self.start_hello(ack) if is_hello else self.start_short(ack)
         frames = packet.frames
         self.add_settled(frames, sent, ack)

@@ -61,10 +61,10 @@ class Received:
         cut = [(number if precedes(a, number) else a, b) for a, b in self.ranges if not precedes(b, number)]
         self.ranges = cut or ([(largest, largest)] if largest is not None else [])
 
-    def fields(self, now):
+    def fields(self, now, length=0):
         if not self.is_due or not self.ranges:
             return None
-        return acks.of_ranges(self.ranges, self.length, (now - self.largest_at) // 8)
+        return acks.of_ranges(self.ranges, length or self.length, (now - self.largest_at) // 8)
 
     def on_ack_left(self):
         self.waiting, self.is_due, self.deadline = 0, False, None

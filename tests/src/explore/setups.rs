@@ -92,6 +92,14 @@ pub fn all() -> Vec<Setup> {
         Setup {
             messages: [2, 0],
             reboots: 1,
+            takes_at_once: true,
+            connects: both,
+            memory: Memory::Outbox,
+            ..prompt("two, both open, a reboot with an outbox")
+        },
+        Setup {
+            messages: [2, 0],
+            reboots: 1,
             losses: 1,
             memory: Memory::Everything,
             ..prompt("two, a reboot with all memory, a loss")

@@ -1,6 +1,6 @@
 //! Sections 8.4 to 8.8: restarts, resets, stray packets.
 
-use ackline::wire::hello_flags;
+use ackline::wire::{Hello, hello_flags};
 use ackline::{Channel, ChannelConfig, Config, Event, FailReason, Mode, Receipt};
 use ackline_tests::forge::{
     Forger, Greeting, INCARNATION, Said, Subject, acked, at, established, established_with, parameter,
@@ -117,6 +117,46 @@ fn delivery_of_an_earlier_association_settles_nothing() {
     let new = link.recv(at(4)).unwrap().id;
     assert!(link.settle(at(4), old).is_err());
     assert!(link.settle(at(4), new).is_ok());
+}
+
+// R8.29
+#[test]
+fn successor_is_confirmed_by_a_hello_only_when_it_has_heard_us_since() {
+    for config in [Config::udp(), Config::serial(0)] {
+        let (mut link, forger) = established(config);
+        // Answered with a hello, whose number it returns.
+        let say = |link: &mut Subject, ms, hello: &Greeting| {
+            let datagram = if forger.has_check { hello.datagram() } else { hello.body() };
+            assert_eq!(link.handle_datagram(at(ms), &datagram), Receipt::Accepted);
+            let mut buffer = [0; 1200];
+            let len = link.poll_transmit(at(ms), &mut buffer)?;
+            Hello::parse(&buffer[..len]).ok().map(|h| h.number.0)
+        };
+        let adopted = Greeting { flags: hello_flags::KNOWS, ..proven(&link, Said::new().ping()) };
+        let first = say(&mut link, 3, &adopted).expect("answered");
+        // It may know our parameters, and it may acknowledge, from a hello of long ago.
+        let next = Greeting { to: link.local_link_id().as_bytes().to_vec(), ..adopted };
+        for (number, heard) in [(1, None), (2, acked(first - 1, 0))] {
+            let hello = Greeting { number, acked: heard, ..next.clone() };
+            assert!(say(&mut link, 4, &hello).is_some(), "answered");
+            assert!(!link.is_validated());
+        }
+        say(&mut link, 5, &Greeting { number: 3, acked: acked(first, 0), ..next.clone() });
+        assert!(link.is_validated());
+    }
+}
+
+// R8.29 R8.8
+#[test]
+fn successor_is_confirmed_by_a_short_packet() {
+    let (mut link, mut forger) = established(Config::udp());
+    let adopted = proven(&link, Said::new().ping());
+    assert_eq!(link.handle_datagram(at(3), &adopted.datagram()), Receipt::Accepted);
+    forger.listen(&mut link, at(3));
+    assert!(!link.is_validated());
+    (forger.incarnation, forger.to, forger.next) = (99, link.local_link_id(), 1);
+    forger.say(&mut link, at(4), None, Said::new().ping());
+    assert!(link.is_validated());
 }
 
 // R8.21

@@ -62,7 +62,8 @@ impl<S: Storage, C: Controller> Link<S, C> {
             }
         }
         let largest = self.acks.largest()?;
-        let number_len = if self.is_unbound() { 4 } else { self.acks.number_len };
+        // No check binds what is said in a hello.
+        let number_len = if in_hello || self.is_unbound() { 4 } else { self.acks.number_len };
         let bits = Ack::encode(self.acks.ranges(), number_len, self.acks.delay(now), w)?;
         draft.binding.add_acked(largest);
         let kind = match (in_hello, numbered) {
