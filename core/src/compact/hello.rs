@@ -67,6 +67,10 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
             return Receipt::Dropped;
         }
         let is_bare = CHECKED && flags & hello_flags::BARE != 0;
+        let is_closed = self.phase == Phase::Closed;
+        if is_closed && (incarnation != self.peer || is_bare || !h.mine && yours != 0) {
+            return Receipt::Dropped;
+        }
         if incarnation != self.peer {
             if CHECKED && self.peer != 0 {
                 let proven = h.mine && !asks && self.is_next_id(to);
@@ -92,14 +96,19 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
             if number.wrapping_sub(self.largest) as i32 <= 0 {
                 return Receipt::Dropped;
             }
+            self.is_confirmed = false;
+            if h.mine {
+                self.take_id(from);
+            }
+            if is_closed {
+                // R15.3.
+                self.obey(now, r.rest, &mut packet);
+                return Receipt::Accepted;
+            }
             self.has_params = true;
             let ahead = h.base.wrapping_sub(self.base);
             if ahead <= i32::MAX as u32 && !self.on_skip(self.base, ahead) {
                 self.empty_inbox(h.base);
-            }
-            self.is_confirmed = false;
-            if h.mine {
-                self.take_id(from);
             }
         }
         // R8.8.

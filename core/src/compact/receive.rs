@@ -59,11 +59,11 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
         let first = r.u8();
         let receipt = if first < 0x80 {
             self.on_short(now, first, r, check)
-        } else if check != 0 || self.phase == Phase::Closed {
+        } else if check != 0 {
             Receipt::Dropped
         } else if first == 0x80 {
             self.on_hello(now, r)
-        } else if CHECKED {
+        } else if CHECKED && self.phase != Phase::Closed {
             self.on_answer(first, r)
         } else {
             Receipt::Dropped

@@ -90,7 +90,7 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
         }
         let now = now.as_micros();
         let is_open = self.phase == Phase::Open;
-        if !is_open && (self.phase == Phase::Idle || !self.is_confirmed) {
+        if !is_open && (self.peer == 0 || !self.is_confirmed && self.due & bit::CLOSE == 0) {
             return None;
         }
         let in_hello = !self.is_confirmed;

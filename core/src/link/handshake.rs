@@ -188,11 +188,11 @@ impl<S: Storage, C: Controller> Link<S, C> {
         } else {
             datagram
         };
-        if self.phase == Phase::Closed {
-            return self.drop_unknown();
-        }
         if body.first() == Some(&first_byte::HELLO) {
             return self.on_hello_bytes(now, body);
+        }
+        if self.phase == Phase::Closed {
+            return self.drop_unknown();
         }
         let mut r = Reader::new(body);
         let first = r.u8().unwrap_or(0);
@@ -235,6 +235,9 @@ impl<S: Storage, C: Controller> Link<S, C> {
         if h.incarnation == self.peer.incarnation {
             return self.on_peer_hello(now, h, mine, asks);
         }
+        if self.phase == Phase::Closed {
+            return self.drop_unknown();
+        }
         // Section 8.4: on a medium that copies and delays, a known peer is replaced only by somebody who has heard what we said
         // after that peer was taken: our next id was told to nobody else.
         let proven = mine && !asks && (h.to == self.next_local_id || self.peer.is_suspect);
@@ -261,7 +264,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
     fn on_peer_hello(&mut self, now: Instant, h: &Hello<'_>, mine: bool, asks: bool) -> Receipt {
         if asks || h.flags & hello_flags::BARE != 0 {
             // Only who is not confirmed has anything to show to its peer.
-            if self.peer.is_confirmed || !mine {
+            if self.peer.is_confirmed || !mine || self.phase == Phase::Closed {
                 return self.drop_unknown();
             }
             self.peer.id = h.from;
@@ -275,6 +278,9 @@ impl<S: Storage, C: Controller> Link<S, C> {
         };
         if !newest.precedes(h.number) {
             return self.drop_unknown();
+        }
+        if self.phase == Phase::Closed {
+            return self.on_hello_after_end(now, h, mine);
         }
         self.peer.has_params = true;
         self.take_modes(h);
@@ -295,6 +301,18 @@ impl<S: Storage, C: Controller> Link<S, C> {
             self.peer.is_confirmed &= mine;
             self.due.hello = true;
         }
+        Receipt::Accepted
+    }
+
+    /// The peer is not confirmed, and has not heard that it is over.
+    fn on_hello_after_end(&mut self, now: Instant, h: &Hello<'_>, mine: bool) -> Receipt {
+        if mine {
+            self.peer.id = h.from;
+        } else if h.your_incarnation != 0 {
+            return self.drop_unknown();
+        }
+        self.peer.is_confirmed &= mine;
+        self.answer_after_end(now, h.number, 2, h.frames);
         Receipt::Accepted
     }
 

@@ -115,18 +115,19 @@ impl<S: Storage, C: Controller> Link<S, C> {
             self.confirm();
         }
         if self.phase == Phase::Closed {
-            // The peer has not heard that it is over: tell it again, once for every packet.
-            if let Some(n) = number
-                && self.is_connected
-            {
-                self.acks.on_packet(now, n, number_len, true);
-                self.due.close |=
-                    !Frames::new(short.frames).any(|f| f == Ok(Frame::Close { code: CLOSE_ANSWER }));
+            if let Some(n) = number {
+                self.answer_after_end(now, n, number_len, short.frames);
             }
             return Receipt::Accepted;
         }
         self.on_body(now, number, number_len, short.ack.as_ref().zip(acked), short.frames, true);
         Receipt::Accepted
+    }
+
+    /// The peer has not heard that it is over: tells it again, once for every packet (R15.3).
+    pub(super) fn answer_after_end(&mut self, now: Instant, number: Sequence, number_len: u8, frames: &[u8]) {
+        self.acks.on_packet(now, number, number_len, true);
+        self.due.close |= !Frames::new(frames).any(|f| f == Ok(Frame::Close { code: CLOSE_ANSWER }));
     }
 
     fn restore_number(&self, low: u32, len: u8) -> Sequence {

@@ -262,7 +262,10 @@ class Link:
 
     def on_hello(self, now, hello):
         mine = hello.to_incarnation == self.incarnation
-        if self.is_over or hello.incarnation == self.incarnation:
+        if hello.incarnation == self.incarnation:
+            return
+        if self.is_over:
+            self.on_hello_after_end(now, hello, mine)
             return
         if hello.flags & CONFIRM and not mine:
             return
@@ -294,6 +297,15 @@ class Link:
             self.confirm()
         else:
             self.hello_due = True
+
+    def on_hello_after_end(self, now, hello, mine):
+        """R15.3."""
+        is_for_us = mine or not hello.to_incarnation
+        if not self.peer or hello.incarnation != self.peer.incarnation or hello.flags & BARE or not is_for_us:
+            return
+        if self.is_new(hello.number):
+            self.peer.confirmed &= mine
+            self.on_packet(now, hello, hello.frames, None)
 
     def has_heard_us(self):
         """R8.29."""

@@ -43,6 +43,8 @@ pub fn small() -> Vec<Setup> {
         },
         Setup { messages: [2, 0], losses: 1, settles: true, ..connected("two, settled explicitly") },
         Setup { messages: [1, 0], len: 200, losses: 1, copies: 1, ..connected("one in fragments") },
+        Setup { losses: 1, closes: [true, false], ..prompt("closed as soon as it is open, a loss") },
+        Setup { losses: 1, closes: [false, true], ..connected("closed by who is not confirmed, a loss") },
     ]
 }
 

@@ -1,8 +1,8 @@
 //! Section 15: the end of a link.
 
-use ackline::wire::Frame;
+use ackline::wire::{Frame, hello_flags};
 use ackline::{Channel, CloseReason, Config, Event, FailReason, SendError};
-use ackline_tests::forge::{Forger, Said, Subject, acked, at, established};
+use ackline_tests::forge::{Forger, Greeting, Said, Subject, acked, at, established, sealed_long, subject};
 
 fn closes(forger: &Forger, link: &mut Subject, ms: u64) -> Vec<(u8, bool)> {
     let heard = forger.listen(link, at(ms));
@@ -83,6 +83,45 @@ fn link_that_is_over_answers_whoever_talks_on_and_is_silent_otherwise() {
     assert!(link.recv(at(6_000)).is_none());
 }
 
+// R15.3 R8.7
+#[test]
+fn link_that_is_over_answers_hellos_of_its_peer_and_no_others() {
+    // The first hello of a peer that has nothing to say: it opens and closes.
+    let mut link = subject(Config::udp());
+    let hello = |number, yours, said: Said| Greeting { number, yours, ..Greeting::first(said) };
+    let hear = |link: &mut Subject, ms, greeting: &Greeting| {
+        link.handle_datagram(at(ms), &greeting.datagram());
+        let mut buffer = [0; 1200];
+        let mut heard = Vec::new();
+        while let Some(len) = link.poll_transmit(at(ms), &mut buffer) {
+            let said = ackline::wire::Hello::parse(&buffer[..len - 4]).expect("not confirmed: in a hello");
+            assert!(said.ack.is_some_and(|a| a.largest.0 == greeting.number));
+            heard.extend(ackline::wire::Frames::new(said.frames).flatten().filter_map(|f| match f {
+                Frame::Close { code } => Some(code),
+                _ => None,
+            }));
+        }
+        heard
+    };
+    assert_eq!(hear(&mut link, 0, &hello(0, 0, Said::new().close(0))), [2]);
+    assert_eq!(ending(&mut link), Some(CloseReason::Peer));
+    // The answer was lost: it says so again, before it has heard of us and after.
+    let us = link.incarnation();
+    for (number, yours) in [(1, 0), (2, us)] {
+        assert_eq!(hear(&mut link, 10, &hello(number, yours, Said::new().close(0))), [2]);
+    }
+    let bare = Greeting { flags: hello_flags::BARE, ..hello(4, us, Said::new()) };
+    let stranger = Greeting { incarnation: 99, ..hello(4, 0, Said::new().close(0)) };
+    let copy = hello(2, us, Said::new().close(0));
+    let for_an_earlier_life = hello(4, us ^ 1, Said::new().close(0));
+    let answer = hello(3, us, Said::new().close(2));
+    for greeting in [bare, stranger, copy, for_an_earlier_life, answer] {
+        assert!(hear(&mut link, 20, &greeting).is_empty(), "{greeting:?}");
+    }
+    assert_eq!(link.poll_timeout(), None);
+    assert!(link.recv(at(20)).is_none());
+}
+
 // R15.4
 #[test]
 fn abort_fails_everything_and_says_so_once() {
@@ -99,7 +138,6 @@ fn abort_fails_everything_and_says_so_once() {
 // R15.5
 #[test]
 fn peer_that_has_forgotten_everything_ends_a_link_that_had_closed() {
-    use ackline_tests::forge::{Greeting, sealed_long};
     let closed = || {
         let (mut link, forger) = established(Config::udp());
         link.close(at(3));

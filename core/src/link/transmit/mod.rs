@@ -60,7 +60,6 @@ impl<S: Storage, C: Controller> Link<S, C> {
         let n = match self.phase {
             Phase::Idle => None,
             Phase::Closed if !self.due.close => None,
-            Phase::Closed if !self.peer.is_confirmed => None,
             _ => self.transmit_packet(now, buffer, fills),
         };
         if n.is_none() {
