@@ -4,8 +4,9 @@ use super::super::units::{bytes_in, rate_of, scale};
 use super::{Mode, ONE, PathModel, Sample, initial_window};
 use crate::time::Instant;
 
-/// Datagrams of the flight that ends the wait for one: half of the initial window.
-const FLIGHT_DATAGRAMS: u32 = 5;
+/// The flight that ends the wait for one, as a part of the initial window. Counted in bytes: the window of datagrams of more
+/// than 1,472 bytes holds fewer than ten.
+const FLIGHT_DIVISOR: u32 = 2;
 /// Datagrams over which the spread of the first flight is believed, and a rate in the middle of a round.
 const TRAIN_DATAGRAMS: u32 = 4;
 const PARTIAL_DATAGRAMS: u32 = 8;
@@ -60,7 +61,7 @@ impl PathModel {
     fn first_ack(&mut self, now: Instant) {
         let flight = self.round.outstanding();
         self.queue.on_first(now, self.round.rtt_min());
-        if flight >= FLIGHT_DATAGRAMS * self.datagram {
+        if flight >= initial_window(self.datagram) / FLIGHT_DIVISOR {
             self.start.train = Some((self.round.carried_total(), now));
             self.start.train_end = self.round.sent();
             self.capacity = rate_of(flight.max(initial_window(self.datagram)), self.queue.base);

@@ -153,6 +153,24 @@ fn the_first_flight_finds_the_rate_within_four_round_trips() {
 }
 
 #[test]
+fn a_first_flight_is_learned_from_whatever_the_datagrams() {
+    for datagram in [127, 1_200, 1_472, 4_000, 8_900, 65_507] {
+        let mut model = PathModel::new();
+        model.on_datagram_max(datagram);
+        let mut rtt = Rtt::new(333_000);
+        let (sent_at, at) = (Instant::from_micros(1_000_000), Instant::from_micros(1_000_100));
+        let count = model.window() / datagram;
+        let stamps: Vec<u32> = (0..count).map(|i| model.on_sent(sent_at, datagram, i * datagram)).collect();
+        assert_eq!(model.pacing_rate(), 0, "{datagram}");
+        rtt.on_sample(at.micros_since(sent_at), 0);
+        model.on_acked(at, sent_at, datagram, &stamps[0], &rtt);
+        model.on_ack_end(at, (count - 1) * datagram, &rtt);
+        assert!(model.pacing_rate() > 0, "{datagram}");
+        assert!(model.window() > count * datagram, "{datagram}");
+    }
+}
+
+#[test]
 fn random_loss_does_not_slow_down() {
     for loss in [10, 50, 200] {
         let mut path = Path::new(2_500_000, 20_000, 128 * 1024, loss);
