@@ -59,6 +59,9 @@ pub fn run(args: &Demo) -> Result<()> {
     let sending = Arc::new(Sending::start(connection, sources)?);
     let bar = progress(&sending, args.json);
     let mut kills = 0;
+    // Half-way between two kills the sender waits for the second, should this thread be late.
+    let allowed = |kills: u32| (f64::from(kills) + 1.5) / f64::from(args.kills + 1);
+    sending.allow(allowed(kills).min(1.0));
     while !sending.is_done()? {
         ensure!(started.elapsed() < args.timeout, "not done within {:?}", args.timeout);
         std::thread::sleep(LOOK);
@@ -67,6 +70,7 @@ pub fn run(args: &Demo) -> Result<()> {
         if kills < args.kills && share > f64::from(kills + 1) / f64::from(args.kills + 1) {
             kills += 1;
             child = child.kill_and_restart(dir.path())?;
+            sending.allow(allowed(kills).min(1.0));
             bar.println(format!("killed the receiver at {:.0} % and started it again", share * 100.0));
         }
     }

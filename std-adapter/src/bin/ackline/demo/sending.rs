@@ -38,6 +38,8 @@ struct Shared {
     is_over: AtomicBool,
     are_files_done: AtomicBool,
     settled_pieces: AtomicU64,
+    /// Pieces that may be sent.
+    allowed_pieces: AtomicU64,
     outcome: Mutex<Collected>,
 }
 
@@ -56,6 +58,10 @@ struct Collected {
     latency: Times,
 }
 
+fn piece_count(sources: &[Source]) -> u64 {
+    sources.iter().map(|source| source.len.div_ceil(crate::transfer::PIECE_LEN as u64)).sum()
+}
+
 /// What the sender saw.
 pub struct Figures {
     pub messages: u64,
@@ -67,6 +73,7 @@ pub struct Figures {
 }
 
 impl Sending {
+    /// Sends of every file what [`allow`](Self::allow) admits.
     pub fn start(connection: Connection, sources: Vec<Source>) -> Result<Self> {
         let (sent, numbers) = mpsc::channel();
         let events = connection.events();
@@ -77,6 +84,7 @@ impl Sending {
             is_over: AtomicBool::new(false),
             are_files_done: AtomicBool::new(false),
             settled_pieces: AtomicU64::new(0),
+            allowed_pieces: AtomicU64::new(0),
             outcome: Mutex::default(),
         });
         let sources = Arc::new(sources);
@@ -100,9 +108,14 @@ impl Sending {
 
     /// Which part of all pieces is settled.
     pub fn settled_share(&self) -> f64 {
-        let pieces = self.sources.iter().map(|source| source.len.div_ceil(crate::transfer::PIECE_LEN as u64));
-        let total = pieces.sum::<u64>().max(1);
+        let total = piece_count(&self.sources).max(1);
         self.shared.settled_pieces.load(Ordering::Relaxed) as f64 / total as f64
+    }
+
+    /// Admits this part of all pieces: what is to happen in the middle happens there, however late it is noticed.
+    pub fn allow(&self, share: f64) {
+        let allowed = (share * piece_count(&self.sources) as f64).ceil() as u64;
+        self.shared.allowed_pieces.store(allowed, Ordering::Relaxed);
     }
 
     /// Whether the receiver has said that every file is in its place, and everything is settled.
@@ -122,7 +135,7 @@ impl Sending {
         let shared = &self.shared;
         shared.is_over.store(true, Ordering::Relaxed);
         // A small message may have been sent after the last look.
-        shared.connection.drain(Duration::from_secs(5));
+        shared.connection.drain(Duration::from_secs(30));
         let stats = shared.connection.stats();
         shared.connection.close(Duration::from_secs(2));
         for thread in self.threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
@@ -153,13 +166,21 @@ impl Shared {
     }
 
     fn send_files(&self, sources: &[Source]) -> Result<()> {
+        let mut sent_pieces = 0;
         let ids = || (0..).map(|index| FileId { transfer: TRANSFER, index });
         for (source, file) in sources.iter().zip(ids()) {
             let Source { name, len, hash, .. } = source;
             self.send(CONTROL, Body::File { file, name, len: *len, hash: *hash }, false)?;
-            source.pieces(|offset, bytes| self.send(DATA, Body::Piece { file, offset, bytes }, false))?;
+            source.pieces(|offset, bytes| {
+                while sent_pieces >= self.allowed_pieces.load(Ordering::Relaxed) {
+                    self.check()?;
+                    std::thread::sleep(LOOK);
+                }
+                sent_pieces += 1;
+                self.send(DATA, Body::Piece { file, offset, bytes }, false)
+            })?;
         }
-        let total: u64 = sources.iter().map(|s| s.len.div_ceil(crate::transfer::PIECE_LEN as u64)).sum();
+        let total = piece_count(sources);
         while self.settled_pieces.load(Ordering::Relaxed) < total {
             self.check()?;
             std::thread::sleep(LOOK);
