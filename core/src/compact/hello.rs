@@ -12,6 +12,8 @@ struct Hello<'a> {
     from: &'a [u8],
     incarnation: u64,
     mine: bool,
+    /// It is not for an earlier life of ours.
+    is_for_us: bool,
     flags: u8,
     number: u32,
     datagram_max: u32,
@@ -41,6 +43,7 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
             from,
             incarnation,
             mine: yours == self.incarnation,
+            is_for_us: yours == self.incarnation || yours == 0,
             flags,
             number,
             datagram_max: DATAGRAM as u32,
@@ -68,7 +71,7 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
         }
         let is_bare = CHECKED && flags & hello_flags::BARE != 0;
         let is_closed = self.phase == Phase::Closed;
-        if is_closed && (incarnation != self.peer || is_bare || !h.mine && yours != 0) {
+        if is_closed && (incarnation != self.peer || is_bare || !h.is_for_us) {
             return Receipt::Dropped;
         }
         if incarnation != self.peer {
@@ -116,7 +119,8 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
         if is_bare {
             return Receipt::Accepted;
         }
-        if h.mine || yours == 0 {
+        if h.is_for_us {
+            self.on_connected();
             self.obey(now, r.rest, &mut packet);
         }
         if knows && !self.is_successor {
@@ -179,13 +183,19 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
     fn adopt(&mut self, h: &Hello<'_>) {
         self.is_successor = self.peer != 0;
         if self.is_successor {
-            self.events |= news::RESTARTED;
+            if !CHECKED || self.checked.is_told {
+                self.events |= news::RESTARTED;
+            }
             self.flag_sent();
             if CHECKED {
                 self.take_next_id();
             }
-        } else {
+        } else if !CHECKED {
             self.events |= news::CONNECTED;
+        }
+        // R8.30.
+        if h.is_for_us {
+            self.on_connected();
         }
         self.phase = Phase::Open;
         self.is_confirmed = false;
@@ -214,6 +224,13 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
         }
     }
 
+    fn on_connected(&mut self) {
+        if CHECKED && !self.checked.is_told {
+            self.checked.is_told = true;
+            self.events |= news::CONNECTED;
+        }
+    }
+
     /// What was sent may have been sent to an earlier incarnation of the peer.
     fn flag_sent(&mut self) {
         if precedes(self.redelivered, self.sent) {
@@ -235,6 +252,7 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
 
     /// The peer knows this association.
     pub(super) fn confirm(&mut self) {
+        self.on_connected();
         self.is_confirmed = true;
         self.is_successor = false;
         self.due &= !bit::HELLO;

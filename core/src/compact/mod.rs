@@ -210,6 +210,8 @@ struct Checked {
     next_id: u32,
     /// A reset said that the peer may have restarted.
     is_suspect: bool,
+    /// The application was told that the link is connected.
+    is_told: bool,
     cookie_len: u8,
     cookie: [u8; 16],
     /// A bare hello to somebody who is not the peer: flags (0: none), incarnation, link id.
@@ -273,6 +275,7 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
                 local_id: 0,
                 next_id: 0,
                 is_suspect: false,
+                is_told: false,
                 cookie_len: 0,
                 cookie: [0; 16],
                 reply_flags: 0,
@@ -472,7 +475,7 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
 
     /// Whether the handshake is complete, and the link not closed.
     pub fn is_connected(&self) -> bool {
-        self.peer != 0 && self.phase == Phase::Open
+        self.peer != 0 && self.phase == Phase::Open && (!CHECKED || self.checked.is_told)
     }
 
     /// Whether the link has ended, or was not started. It may still have to answer the peer: keep driving it for a few round

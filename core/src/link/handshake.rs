@@ -372,6 +372,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
         if !mine && h.your_incarnation != 0 {
             return;
         }
+        self.on_connected();
         let ack = if mine { h.ack.as_ref() } else { None };
         let largest = ack.map(|a| self.restore_acked(a.largest));
         self.on_body(now, Some(h.number), 4, ack.zip(largest), h.frames, mine);
@@ -419,12 +420,17 @@ impl<S: Storage, C: Controller> Link<S, C> {
         } else {
             self.due.hello = true;
         }
-        if !self.is_connected {
-            self.is_connected = true;
-            self.connected_event = true;
+        // Who took us for an earlier life may be long dead (R8.30).
+        if !self.peer.is_stranger {
+            self.on_connected();
         }
         self.check_drained();
         self.last_heard_at = now;
+    }
+
+    fn on_connected(&mut self) {
+        self.connected_event |= !self.is_connected;
+        self.is_connected = true;
     }
 
     fn take_params(&mut self, h: &Hello<'_>) {
@@ -473,6 +479,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
 
     /// The peer knows this association: packets need no hello any more.
     pub(super) fn confirm(&mut self) {
+        self.on_connected();
         self.peer.is_confirmed = true;
         self.peer.is_suspect = false;
         self.budget = None;

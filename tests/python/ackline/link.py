@@ -45,6 +45,7 @@ class Link:
         self.events = []
         self.hello_due = self.ping_due = self.settled_due = False
         self.opened = False
+        self.is_connected = False  # and the application knows (R8.9, R8.30)
         self.first_flight = True  # the next hello may carry messages (R8.2)
         self.close_code = None  # what is to be sent
         self.close_sent = self.is_closing = self.is_over = False
@@ -138,7 +139,13 @@ class Link:
             self.link_id, self.told_next_id = self.next_id, False
             self.next_id = self.new_id()
 
+    def on_connected(self):
+        if not self.is_connected:
+            self.is_connected = True
+            self.events.append("connected")
+
     def confirm(self):
+        self.on_connected()
         if not self.peer.confirmed:
             self.peer.confirmed, self.hello_due = True, False
             self.told_next_id = False
@@ -345,7 +352,10 @@ class Link:
         self.inbox.reset(hello.parameters)
         self.received.reset(hello.number)
         self.recovery.peer_ack_delay = hello.parameters["ack_delay"]
-        self.events.append("peer restarted" if replaced else "connected")
+        if self.is_connected:
+            self.events.append("peer restarted")
+        elif mine or not hello.to_incarnation:
+            self.on_connected()
         if not replaced and mine and hello.flags & KNOWS and addressed:
             self.confirm()
         else:
@@ -365,6 +375,7 @@ class Link:
         if hello.flags & BARE or (hello.to_incarnation and not mine):  # R7.3, R7.5
             return
         frames, ack = hello.frames, hello.ack
+        self.on_connected()
         if not mine:
             frames, ack = [f for f in frames if f.kind not in ("settled", "credit")], None
         self.restore(hello.number, ack, frames)

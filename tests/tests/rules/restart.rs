@@ -159,6 +159,47 @@ fn successor_is_confirmed_by_a_short_packet() {
     assert!(link.is_validated());
 }
 
+// R8.30
+#[test]
+fn peer_that_took_us_for_an_earlier_life_connects_when_it_has_heard_us() {
+    let stranger = Greeting { yours: 77, ..Greeting::first(Said::new().whole(0, 0, b"to another")) };
+    let adopt = || {
+        let mut link = subject(Config::udp());
+        assert_eq!(link.handle_datagram(at(0), &stranger.datagram()), Receipt::Accepted);
+        assert!(events(&mut link).is_empty() && !link.is_connected());
+        let mut buffer = [0; 1200];
+        while link.poll_transmit(at(0), &mut buffer).is_some() {}
+        link
+    };
+    // It was dead: who replaces it is the first that the application hears of.
+    let mut link = adopt();
+    let hello = proven(&link, Said::new().ping());
+    link.handle_datagram(at(1), &hello.datagram());
+    assert_eq!((link.peer_incarnation(), events(&mut link)), (99, vec![Event::Connected]));
+    // It lives.
+    let mut link = adopt();
+    let hello = Greeting { yours: link.incarnation(), number: 1, ..stranger.clone() };
+    link.handle_datagram(at(1), &hello.datagram());
+    assert_eq!(events(&mut link), [Event::Connected]);
+    let mut link = adopt();
+    let mut forger = Forger {
+        incarnation: INCARNATION,
+        link: link.incarnation(),
+        to: link.local_link_id(),
+        has_check: true,
+        next: 1,
+    };
+    forger.say(&mut link, at(1), None, Said::new().ping());
+    assert_eq!(events(&mut link), [Event::Connected]);
+    // A first hello was for whoever is here, and its messages are delivered.
+    let mut link = subject(Config::udp());
+    link.handle_datagram(at(0), &Greeting::first(Said::new().whole(0, 0, b"x")).datagram());
+    assert_eq!((events(&mut link), taken(&mut link, at(0))), (vec![Event::Connected], vec![b"x".to_vec()]));
+    let hello = proven(&link, Said::new().ping());
+    link.handle_datagram(at(1), &hello.datagram());
+    assert_eq!(events(&mut link), [Event::PeerRestarted]);
+}
+
 // R8.21
 #[test]
 fn what_the_new_peer_cannot_take_fails() {
