@@ -6,6 +6,10 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 fn ackline() -> Command {
     Command::new(env!("CARGO_BIN_EXE_ackline"))
@@ -115,31 +119,35 @@ fn ping_measures_every_round_trip() {
 fn proxy_counts_what_it_relays() {
     let dir = tempfile::tempdir().unwrap();
     let listen = Listen::start(dir.path(), &[], Stdio::null());
-    // A free port, taken again at once.
-    let free = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let proxy = ackline()
-        .args(["proxy", "udp", &free, &listen.address, "--loss", "10%", "--for", "3s", "--json"])
+    // A free port, taken again at once; nobody else asks for one of this address.
+    let free = UdpSocket::bind("127.0.9.1:0").unwrap().local_addr().unwrap().to_string();
+    let mut proxy = ackline()
+        .args(["proxy", "udp", &free, &listen.address, "--loss", "10%", "--json"])
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
+        .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let ping = run(&["ping", &free, "-c", "50", "-i", "1ms"]);
+    let ping = run(&["ping", &free, "-c", "100", "-i", "1ms"]);
+    // It tells its figures every second, those of the end of the ping within a minute at the latest.
+    let told = BufReader::new(proxy.stdout.take().unwrap()).lines().map_while(Result::ok).take(60);
+    let mut figures = told.map(|line| serde_json::from_str::<serde_json::Value>(&line).unwrap());
+    let figures = figures.find(|figures| figures["forward"]["taken"].as_u64() >= Some(100));
+    proxy.kill().unwrap();
+    proxy.wait().unwrap();
     assert!(ping.status.success(), "{}", String::from_utf8_lossy(&ping.stderr));
-    let output = proxy.wait_with_output().unwrap();
-    let last = String::from_utf8(output.stdout).unwrap().lines().last().unwrap().to_owned();
-    let figures: serde_json::Value = serde_json::from_str(&last).unwrap();
-    assert!(figures["forward"]["taken"].as_u64() >= Some(50), "{figures}");
+    let figures = figures.expect("it counts what the ping sent");
     assert!(figures["forward"]["lost"].as_u64() > Some(0), "{figures}");
     assert_eq!(figures["clients"], 1);
 }
 
 #[test]
 fn nobody_at_the_address() {
-    let nobody = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let text = complaint(&["ping", &nobody, "--timeout", "300ms"]);
+    // A port that no test is given by the system.
+    let text = complaint(&["ping", "127.0.0.1:1", "--timeout", "300ms"]);
     assert!(text.contains("no answer") && text.contains("ackline listen"), "{text}");
-    let text = complaint(&["send", "host.invalid:1", env!("CARGO_MANIFEST_PATH"), "--timeout", "300ms"]);
-    assert!(text.contains("cannot connect to host.invalid:1"), "{text}");
+    // Not an address, whatever a name server says.
+    let text = complaint(&["send", "127.0.0.1:99999", env!("CARGO_MANIFEST_PATH"), "--timeout", "300ms"]);
+    assert!(text.contains("cannot connect to 127.0.0.1:99999"), "{text}");
 }
 
 #[test]
@@ -165,7 +173,7 @@ fn message_over_the_limit() {
     let dir = tempfile::tempdir().unwrap();
     let listen = Listen::start(dir.path(), &["--message-max", "1000"], Stdio::null());
     let mut send = ackline()
-        .args(["send", &listen.address, "-", "--timeout", "2s"])
+        .args(["send", &listen.address, "-", "--timeout", "30s"])
         .stdin(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -185,20 +193,46 @@ fn option_that_does_not_exist() {
     }
 }
 
+/// A peer on `socket` that answers each datagram as `answer` says, until it is dropped.
+struct Other {
+    address: String,
+    is_over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Other {
+    fn start(answer: impl Fn(&[u8]) -> Vec<u8> + Send + 'static) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        let address = socket.local_addr().unwrap().to_string();
+        let is_over = Arc::new(AtomicBool::new(false));
+        let thread = std::thread::spawn({
+            let is_over = is_over.clone();
+            move || {
+                let mut buffer = [0; 2048];
+                while !is_over.load(Ordering::Relaxed) {
+                    if let Ok((len, from)) = socket.recv_from(&mut buffer) {
+                        socket.send_to(&answer(&buffer[..len]), from).unwrap();
+                    }
+                }
+            }
+        });
+        Other { address, is_over, thread: Some(thread) }
+    }
+}
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
 #[test]
 fn peer_of_another_kind_that_never_answers_in_the_protocol() {
-    let other = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let address = other.local_addr().unwrap().to_string();
-    let chatter = std::thread::spawn(move || {
-        let mut buffer = [0; 2048];
-        other.set_read_timeout(Some(std::time::Duration::from_millis(1500))).unwrap();
-        while let Ok((_, from)) = other.recv_from(&mut buffer) {
-            other.send_to(b"220 mail.example ESMTP\r\n", from).unwrap();
-        }
-    });
-    let text = complaint(&["ping", &address, "--timeout", "500ms"]);
+    let other = Other::start(|_| b"220 mail.example ESMTP\r\n".to_vec());
+    let text = complaint(&["ping", &other.address, "--timeout", "500ms"]);
     assert!(text.contains("no answer"), "{text}");
-    chatter.join().unwrap();
 }
 
 /// CRC-32C, bit by bit: the check of packets outside an association.
@@ -210,23 +244,16 @@ fn crc32c(bytes: &[u8]) -> u32 {
 
 #[test]
 fn peer_of_another_version_is_named() {
-    let other = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let address = other.local_addr().unwrap().to_string();
-    let newer = std::thread::spawn(move || {
-        let mut buffer = [0; 2048];
-        other.set_read_timeout(Some(std::time::Duration::from_millis(1500))).unwrap();
-        while let Ok((_, from)) = other.recv_from(&mut buffer) {
-            // First byte, version, empty id, 3-byte id, incarnation; the answer names it and version 9.
-            let mut answer = vec![0x83];
-            answer.extend_from_slice(&buffer[7..15]);
-            answer.push(9);
-            answer.extend_from_slice(&crc32c(&answer).to_le_bytes());
-            other.send_to(&answer, from).unwrap();
-        }
+    let other = Other::start(|hello| {
+        // First byte, version, empty id, 3-byte id, incarnation; the answer names it and version 9.
+        let mut answer = vec![0x83];
+        answer.extend_from_slice(&hello[7..15]);
+        answer.push(9);
+        answer.extend_from_slice(&crc32c(&answer).to_le_bytes());
+        answer
     });
-    let text = complaint(&["ping", &address, "--timeout", "5s"]);
+    let text = complaint(&["ping", &other.address, "--timeout", "30s"]);
     assert!(text.contains("version 9"), "{text}");
-    newer.join().unwrap();
 }
 
 #[test]
@@ -263,7 +290,7 @@ fn receiver_that_cannot_write_files_refuses() {
     fs::write(&file, "content").unwrap();
     let listen = Listen::start(&dir, &["--once"], Stdio::null());
     fs::remove_dir(&dir).unwrap();
-    let text = complaint(&["send", &listen.address, &file.to_string_lossy(), "--timeout", "2s"]);
+    let text = complaint(&["send", &listen.address, &file.to_string_lossy(), "--timeout", "5s"]);
     assert!(text.contains("the receiver refused") || text.contains("the peer closed"), "{text}");
     let text = complaint(&["listen", "127.0.0.1:0", "--dir", "/no/such/dir"]);
     assert!(text.contains("/no/such/dir is not a directory"), "{text}");
@@ -271,14 +298,15 @@ fn receiver_that_cannot_write_files_refuses() {
 
 #[test]
 fn stream_that_cannot_be_opened() {
-    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Nobody else asks for a port of this address.
+    let gone = TcpListener::bind("127.0.9.2:0").unwrap().local_addr().unwrap();
     let text = complaint(&["proxy", "stream", &format!("tcp:{gone}"), "unix:/no/such/socket"]);
     assert!(text.contains(&format!("cannot open tcp:{gone}")), "{text}");
 }
 
 #[test]
 fn demonstration_survives_a_kill_and_proves_it() {
-    let output = run(&["demo", "--json", "--kills", "1", "--timeout", "60s", env!("CARGO_BIN_EXE_ackline")]);
+    let output = run(&["demo", "--json", "--kills", "1", "--timeout", "300s", env!("CARGO_BIN_EXE_ackline")]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let figures: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(figures["settled"], figures["messages"], "{figures}");

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ackline_std::{Channel, ChannelConfig, Config, Connection, Mode};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The channel of lines, and the encoding of one, as `ackline listen` has them.
 const LINES: Channel = Channel(2);
@@ -19,6 +19,9 @@ fn line(number: u64, text: &[u8]) -> Vec<u8> {
 fn config() -> Config {
     Config::udp().channel(LINES.0, ChannelConfig::new(Mode::Ordered).priority(1))
 }
+
+/// Addresses of which nobody but one test asks for ports: the system must not give them away between two listeners.
+const OWN: [&str; 2] = ["127.0.8.1:0", "127.0.8.2:0"];
 
 struct Listen {
     process: Child,
@@ -57,7 +60,7 @@ fn send(connection: &Connection, numbers: std::ops::Range<u64>) {
 
 #[test]
 fn idle_sender_notices_the_restart_with_its_next_message() {
-    let listen = Listen::start("127.0.0.1:0".parse().unwrap());
+    let listen = Listen::start(OWN[0].parse().unwrap());
     let address = listen.address;
     let connection = ackline_std::connect(address, &config()).unwrap();
     send(&connection, 0..10);
@@ -79,7 +82,7 @@ const COUNT: u64 = 8_000;
 
 #[test]
 fn messages_in_flight_when_the_receiver_is_killed_settle_after_its_restart() {
-    let listen = Listen::start("127.0.0.1:0".parse().unwrap());
+    let listen = Listen::start(OWN[1].parse().unwrap());
     let address = listen.address;
     let connection = ackline_std::connect(address, &config()).unwrap();
     let sender = connection.clone();

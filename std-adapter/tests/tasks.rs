@@ -9,7 +9,7 @@ use ackline_std::tokio::{Connection, Endpoint, connect, stream};
 use ackline_std::{Channel, ChannelConfig, CloseReason, Config, Event, Mode, RecvError, SendError};
 
 const LOCALHOST: &str = "127.0.0.1:0";
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn pair(config: &Config) -> (Endpoint, Connection, Connection) {
     let server = Endpoint::bind(LOCALHOST, config).unwrap();
