@@ -69,7 +69,7 @@ class Driver:
             self.received.append((channel, payload, redelivered))
             self.link.settle(channel, number)
 
-    def run_until(self, condition, seconds=10):
+    def run_until(self, condition, seconds=60):
         end = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > end:

@@ -14,7 +14,7 @@ const CHANNEL: Channel = Channel(0);
 /// How often the state is told.
 const REPORT_EVERY: Duration = Duration::from_millis(50);
 /// How long the node may take to say hello.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// Commands outstanding at one time: more than the node can hold, so that its flow control shows.
 const OUTSTANDING_MAX: u32 = 16;
 /// Commands sent beyond the number of readings received.

@@ -18,7 +18,7 @@ pub struct Emulator {
 }
 
 /// How long a socket of the emulator may take to appear.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Emulator {
     /// Starts `elf` on `board`, with its sockets and its log in `directory`. The board's UART is the socket `uart`.

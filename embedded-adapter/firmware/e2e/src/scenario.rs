@@ -22,7 +22,7 @@ use crate::report::Report;
 const RELAY_PORT: u16 = 7777;
 const DESKTOP_PORT: u16 = 7778;
 /// Longest time without progress.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 struct Scenario {
     emulator: Emulator,
