@@ -108,9 +108,11 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
                 self.obey(now, r.rest, &mut packet);
                 return Receipt::Accepted;
             }
+            // A bare hello did not tell where the messages begin.
+            let begins = CHECKED && !self.has_params && self.base == 0;
             self.has_params = true;
             let ahead = h.base.wrapping_sub(self.base);
-            if ahead <= i32::MAX as u32 && !self.on_skip(self.base, ahead) {
+            if (begins || ahead <= i32::MAX as u32) && !self.on_skip(self.base, ahead) {
                 self.empty_inbox(h.base);
             }
         }

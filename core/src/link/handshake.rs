@@ -282,9 +282,9 @@ impl<S: Storage, C: Controller> Link<S, C> {
         if self.phase == Phase::Closed {
             return self.on_hello_after_end(now, h, mine);
         }
-        self.peer.has_params = true;
+        let begins = !core::mem::replace(&mut self.peer.has_params, true);
         self.take_modes(h);
-        self.take_bases(h);
+        self.take_bases(h, begins);
         let knows = h.flags & hello_flags::KNOWS != 0;
         let is_present = h.to == self.local_id && !self.peer.is_suspect;
         let confirms = mine && knows && (is_present || self.is_offered_id(h.to));
@@ -333,13 +333,14 @@ impl<S: Storage, C: Controller> Link<S, C> {
         }
     }
 
-    /// The peer's messages before these numbers will not come (again).
-    fn take_bases(&mut self, h: &Hello<'_>) {
+    /// The peer's messages before these numbers will not come (again). `begins`: a bare hello, from which it was taken, did not
+    /// tell where they begin.
+    fn take_bases(&mut self, h: &Hello<'_>, begins: bool) {
         let window = self.config.receive_window;
         for (c, base) in h.params.bases.iter() {
             // What was lent out is not touched again before `recv` or `handle_datagram`, which have given it back.
             if let Some(channel) = self.in_channel(c) {
-                channel.on_base(base, window);
+                channel.on_base(base, window, begins);
             }
         }
     }

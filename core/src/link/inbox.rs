@@ -512,10 +512,11 @@ impl<S: Storage> InChannel<S> {
         if self.mode == Mode::Latest { self.deliver } else { self.base }
     }
 
-    /// The peer's messages before `base` will not come (again).
-    pub(super) fn on_base(&mut self, base: Sequence, window: u32) {
+    /// The peer's messages before `base` will not come (again). `begins`: nothing was known of where they begin.
+    pub(super) fn on_base(&mut self, base: Sequence, window: u32, begins: bool) {
         let count = base.since(self.base);
-        if count > i32::MAX as u32 {
+        let is_blank = self.base == Sequence(0) && self.entries.is_empty();
+        if count > i32::MAX as u32 && !(begins && is_blank) {
             return;
         }
         if self.mode == Mode::Latest && self.entries.is_empty() {

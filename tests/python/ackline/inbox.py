@@ -49,6 +49,11 @@ class Channel:
         if distance(self.highest, number) >= 0:
             self.highest = (number + 1) % SPAN
 
+    def begin(self, base):
+        """R8.12: a bare hello did not tell where the channel begins."""
+        if self.base == self.highest == 0:
+            self.base = self.highest = base
+
     def raise_base(self, base):
         """R8.12: what is before counts as skipped, however far it is."""
         if distance(self.base, base) <= 0:

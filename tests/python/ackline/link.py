@@ -327,11 +327,14 @@ class Link:
 
     def take_parameters(self, hello, mine):
         """R8.12."""
-        if self.peer.was_bare and not self.peer.full_hello:
+        begins = self.peer.was_bare and not self.peer.full_hello
+        if begins:
             for index, mode in enumerate(hello.parameters["modes"][: len(self.inbox.channels)]):
                 self.inbox.channels[index].mode = mode
         for index, base in hello.parameters["bases"]:
             if index < len(self.inbox.channels):
+                if begins:
+                    self.inbox.channels[index].begin(base)
                 self.inbox.channels[index].raise_base(base)
         self.peer.full_hello = True
         if mine:

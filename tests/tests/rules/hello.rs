@@ -292,6 +292,38 @@ fn later_hello_moves_bases_on() {
     assert_eq!(taken(&mut link, at(4)), [b"at the base"]);
 }
 
+// R8.12
+#[test]
+fn channels_of_a_peer_known_from_a_bare_hello_begin_where_its_first_whole_one_says() {
+    let mut link = subject(Config::udp());
+    link.connect(at(0));
+    emit(&mut link, 0);
+    let flags = hello_flags::BARE | hello_flags::CONFIRM;
+    let bare = Greeting { frames: Vec::new(), flags, number: 1, ..mine(&link, 1, &[]) };
+    assert_eq!(link.handle_datagram(at(1), &bare.datagram()), Receipt::Accepted);
+    emit(&mut link, 1);
+    // So far on that it would precede the 0 that others begin with: 4,000,000,000.
+    let params = vec![8, 6, 0, 0x80, 0xd0, 0xac, 0xf3, 0x0e];
+    let whole = Greeting { params, flags: hello_flags::KNOWS, ..mine(&link, 2, &PING) };
+    assert_eq!(link.handle_datagram(at(2), &whole.datagram()), Receipt::Accepted);
+    assert!(link.is_validated());
+    let mut forger = Forger {
+        incarnation: INCARNATION,
+        link: link.incarnation(),
+        to: link.local_link_id(),
+        has_check: true,
+        next: 3,
+    };
+    forger.say(&mut link, at(3), None, Said::new().whole(0, 4_000_000_000, b"the first"));
+    assert_eq!(taken(&mut link, at(3)), [b"the first"]);
+    // From then on, bases only go up.
+    let back = Greeting { params: vec![8, 6, 0, 0x98, 0xc8, 0xac, 0xf3, 0x0e], ..mine(&link, 4, &PING) };
+    link.handle_datagram(at(4), &back.datagram());
+    forger.next = 5;
+    forger.say(&mut link, at(5), None, Said::new().whole(0, 4_000_000_001, b"the second"));
+    assert_eq!(taken(&mut link, at(5)), [b"the second"]);
+}
+
 // R8.13
 #[test]
 fn hello_whose_number_is_not_new_has_no_effect() {
