@@ -3,13 +3,12 @@
 //! delivered; a message comes once in each life of its receiver, in order; and when the path is clean, everything arrives.
 #![no_main]
 
-use std::collections::HashMap;
-
 use ackline::compact::{Datagrams, Serial};
 use ackline::congestion::FixedRate;
 use ackline::storage::Inline;
 use ackline::{Channel, Config, Event, Instant, Link, MessageId, SendError};
 use ackline_fuzz::wire::seal_long;
+use ackline_tests::random::Map;
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 
@@ -101,7 +100,7 @@ struct Node {
     life: u32,
     sent: u32,
     emitted: Vec<Vec<u8>>,
-    outcomes: HashMap<MessageId, (u32, Option<Event>)>,
+    outcomes: Map<MessageId, (u32, Option<Event>)>,
     /// (Life of the sender, its counter) of the last message taken in this life.
     last_taken: Option<(u32, u32)>,
     ever_taken: Vec<(u32, u32)>,
@@ -154,7 +153,7 @@ impl World {
             life: 0,
             sent: 0,
             emitted: Vec::new(),
-            outcomes: HashMap::new(),
+            outcomes: Map::default(),
             last_taken: None,
             ever_taken: Vec::new(),
         };

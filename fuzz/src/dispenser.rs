@@ -8,7 +8,6 @@
 //! portion.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use ackline::congestion::NewReno;
@@ -18,6 +17,7 @@ use ackline_tests::endpoint::{Boot, Endpoint, Factory, Micros, Notice, Refusal, 
 use ackline_tests::link::{PROBE_WAIT_MAX, contract, stream_framing};
 use ackline_tests::net::Framing;
 use ackline_tests::oracle::Contract;
+use ackline_tests::random::{Map, Set};
 use ackline_tests::schedule::{Carrier, NodePlan, Schedule, Subject, play};
 use ackline_tests::world::Drive;
 
@@ -58,8 +58,8 @@ pub enum Journal {
 /// What outlives the electronics: the portions that fell, and the journal.
 #[derive(Default, Debug)]
 pub struct Hardware {
-    portions: HashMap<Order, u32>,
-    journal: HashSet<Order>,
+    portions: Map<Order, u32>,
+    journal: Set<Order>,
 }
 
 /// Controller or dispenser: the protocol on top of a [`Link`].

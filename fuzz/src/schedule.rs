@@ -67,6 +67,7 @@ fn node(u: &mut Unstructured<'_>) -> Result<NodePlan> {
         is_small: u.ratio(1, 3)?,
         reads_every: if u.arbitrary()? { 0 } else { u.int_in_range(0..=39)? },
         settles_after: if u.arbitrary()? { 0 } else { u.int_in_range(0..=79)? },
+        ..NodePlan::default()
     })
 }
 

@@ -1,7 +1,6 @@
 //! One link, and what holds for it whatever its peer does: every accepted message has one outcome at most, every delivery
 //! is new, nothing is emitted or asked for without end.
 
-use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use ackline::congestion::Controller;
@@ -9,6 +8,7 @@ use ackline::storage::Storage;
 use ackline::{
     Channel, CloseReason, DeliveryId, Event, Instant, Link, MessageId, Receipt, SendError, UnknownDelivery,
 };
+use ackline_tests::random::{Map, Set};
 
 /// Datagrams that a link may emit in one instant. The largest window of the controllers is far below.
 const BURST_MAX: usize = 20_000;
@@ -29,8 +29,8 @@ pub struct Watch<S: Storage, C: Controller> {
     pub emitted: Vec<Vec<u8>>,
     /// Deliveries that were taken, for settling.
     pub taken: Vec<DeliveryId>,
-    outcomes: HashMap<MessageId, Option<Event>>,
-    deliveries: HashSet<DeliveryId>,
+    outcomes: Map<MessageId, Option<Event>>,
+    deliveries: Set<DeliveryId>,
     ended: Option<CloseReason>,
     connected_count: u32,
     bytes_in: usize,
@@ -47,8 +47,8 @@ impl<S: Storage, C: Controller> Watch<S, C> {
             now: Instant::from_millis(1_000),
             emitted: Vec::new(),
             taken: Vec::new(),
-            outcomes: HashMap::new(),
-            deliveries: HashSet::new(),
+            outcomes: Map::default(),
+            deliveries: Set::default(),
             ended: None,
             connected_count: 0,
             bytes_in: 0,

@@ -4,7 +4,8 @@
 //! cargo run --release -p ackline-tests --example survey -- FIRST COUNT [COMPARED_EVERY] [compact]
 //! ```
 //!
-//! With `compact`, one or both of the links are compact ones.
+//! With `compact`, one or both of the links are compact ones. Seeds from 10000000000 on are those of the second generator
+//! (`ackline_tests::schedule::WIDE`).
 //!
 //! Ends with one line per kind of failure (rule, or place of a panic): how often, the first seeds, and one detail. To look at one:
 //! `ACKLINE_SEED=n cargo test -p ackline-tests --test schedules`.

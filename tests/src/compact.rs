@@ -209,7 +209,7 @@ impl Subject for Compact {
             modes: vec![Mode::Ordered],
             is_explicit: vec![plan.settles_after > 0],
             has_keep_alive: false,
-            may_give_up: false,
+            give_up: None,
         }
     }
 

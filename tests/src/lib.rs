@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`endpoint`] | what the simulator asks of a protocol; implement [`endpoint::Endpoint`] for yours |
 //! | [`link`] | ackline under the simulator: the example to copy for your own protocol |
+//! | [`gate`] | a link behind a listener that asks for cookies |
 //! | [`compact`] | the compact link under the simulator, against the full one and against itself |
 //! | [`net`] | links that lose, repeat, reorder, delay, damage, cut, and go down |
 //! | [`world`] | nodes, clocks, reboots, applications, and the event loop |
@@ -23,6 +24,7 @@ pub mod compact;
 pub mod endpoint;
 pub mod explore;
 pub mod forge;
+pub mod gate;
 pub mod link;
 pub mod net;
 pub mod oracle;

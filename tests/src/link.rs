@@ -1,5 +1,7 @@
 //! ackline itself under the simulator: [`Link`] as an [`Endpoint`], its framing, and the subject of random schedules.
 
+use std::time::Duration;
+
 use ackline::congestion::{Controller, FixedRate, NewReno, PathModel};
 use ackline::framing::{Deframer, FrameCheck, encode, encoded_len_max};
 use ackline::storage::{Heap, Inline, Storage};
@@ -11,6 +13,7 @@ use ackline::{
 use crate::endpoint::{
     Boot, Ending, Endpoint, Factory, Failure, Micros, Mode, Notice, Outcome, Refusal, SECOND, Taken,
 };
+use crate::gate::Gate;
 use crate::net::Framing;
 use crate::oracle::Contract;
 use crate::schedule::{Carrier, NodePlan, Schedule, Subject};
@@ -238,7 +241,7 @@ pub fn contract(config: &Config) -> Contract {
         modes: config.channels.iter().map(mode).collect(),
         is_explicit: config.channels.iter().map(|c| c.settle == ackline::Settle::Explicit).collect(),
         has_keep_alive: config.keep_alive.is_some(),
-        may_give_up: config.give_up.is_some(),
+        give_up: config.give_up.map(|t| t.as_micros() as Micros),
     }
 }
 
@@ -273,8 +276,8 @@ impl Framing for StreamFraming {
     }
 }
 
-/// ackline as the subject of random schedules: six channels of every mode, big or small storage, the default controller
-/// over UDP and a fixed rate on serial lines.
+/// ackline as the subject of random schedules: six channels of every mode (in big storage ten more that are ordered), the
+/// default controller over UDP and a fixed rate on serial lines.
 pub struct Ackline;
 
 impl Ackline {
@@ -283,11 +286,22 @@ impl Ackline {
             Carrier::Datagrams { .. } => Config::udp(),
             Carrier::Serial { baud } => Config::serial(baud),
         };
-        if schedule.nodes[node].is_small {
+        let plan = &schedule.nodes[node];
+        if plan.is_small {
             config.datagram_max = config.datagram_max.min(576);
         }
+        if let Some(len) = plan.datagram_max {
+            config.datagram_max = config.datagram_max.min(len);
+        }
         config.repetition = schedule.repeats;
-        Self::channels(config)
+        Self::channels(Self::with_plan(config, plan))
+    }
+
+    fn with_plan(mut config: Config, plan: &NodePlan) -> Config {
+        let millis = |ms: u16| Duration::from_millis(u64::from(ms));
+        config.keep_alive = plan.keep_alive.map(millis);
+        config.give_up = plan.give_up.map(millis);
+        config
     }
 
     fn channels(config: Config) -> Config {
@@ -316,22 +330,39 @@ impl Factory for ScheduleFactory {
             return link;
         }
         let config = Ackline::config(&self.schedule, node);
-        let is_small = self.schedule.nodes[node].is_small;
-        match (self.schedule.carrier, is_small) {
+        let plan = &self.schedule.nodes[node];
+        match (self.schedule.carrier, plan.is_small) {
             (Carrier::Datagrams { .. }, false) => {
-                Box::new(Link::<Heap, _>::new(&config, PathModel::new(), seed))
+                behind_gate(plan, Link::<Heap, _>::new(&config, PathModel::new(), seed), seed)
             }
             (Carrier::Datagrams { .. }, true) => {
-                Box::new(Link::<Small, _>::new(&config, NewReno::new(), seed))
+                behind_gate(plan, Link::<Small, _>::new(&config, NewReno::new(), seed), seed)
             }
             (Carrier::Serial { baud }, false) => {
-                Box::new(Link::<Heap, _>::new(&config, FixedRate::new(baud / 10), seed))
+                numbered(plan, Link::<Heap, _>::new(&config, FixedRate::new(baud / 10), seed))
             }
             (Carrier::Serial { baud }, true) => {
-                Box::new(Link::<Small, _>::new(&config, FixedRate::new(baud / 10), seed))
+                numbered(plan, Link::<Small, _>::new(&config, FixedRate::new(baud / 10), seed))
             }
         }
     }
+}
+
+/// `link` with the first numbers of `plan`.
+fn numbered<S: Storage, C: Controller>(plan: &NodePlan, mut link: Link<S, C>) -> Box<Link<S, C>> {
+    if let Some((message, packet)) = plan.first_numbers {
+        link.start_numbers_at(message, packet);
+    }
+    Box::new(link)
+}
+
+/// The same, behind a listener where the plan asks for one.
+fn behind_gate<S: Storage, C: Controller>(plan: &NodePlan, link: Link<S, C>, seed: u64) -> AnyLink
+where
+    Link<S, C>: 'static,
+{
+    let link = numbered(plan, link);
+    if plan.asks_for_cookie && !plan.connects { Box::new(Gate::new(*link, seed)) } else { link }
 }
 
 impl Subject for Ackline {
@@ -341,8 +372,8 @@ impl Subject for Ackline {
         ScheduleFactory { schedule: schedule.clone() }
     }
 
-    fn contract(&self, _: &NodePlan) -> Contract {
-        let mut contract = contract(&Self::channels(Config::udp()));
+    fn contract(&self, plan: &NodePlan) -> Contract {
+        let mut contract = contract(&Self::channels(Self::with_plan(Config::udp(), plan)));
         contract.modes.truncate(6);
         contract.is_explicit.truncate(6);
         contract

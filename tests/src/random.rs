@@ -4,8 +4,17 @@
 //! release of the generator. Every part of the world derives its own sequence from the seed and a label, so that adding a
 //! draw in one place does not change what another place sees.
 
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasherDefault, DefaultHasher};
+
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
+
+/// A map that is the same in every run: the standard one draws a key for its hashes, and what an engine of coverage-guided
+/// fuzzing sees of that would differ from run to run.
+pub type Map<K, V> = HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
+/// A set that is the same in every run.
+pub type Set<T> = HashSet<T, BuildHasherDefault<DefaultHasher>>;
 
 /// A seeded random sequence.
 #[derive(Clone, Debug)]

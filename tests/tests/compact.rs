@@ -11,5 +11,5 @@ const COMPARED_EVERY: u64 = 6;
 
 #[test]
 fn random_schedules_with_a_compact_link_keep_every_promise() {
-    assert!(run_seeds(&Compact, "compact", COUNT, COMPARED_EVERY) > 0);
+    assert!(run_seeds(&Compact, "compact", 0, COUNT, COMPARED_EVERY) > 0);
 }

@@ -2,7 +2,7 @@
 //! or one.
 
 use ackline_tests::link::Ackline;
-use ackline_tests::schedule::run_seeds;
+use ackline_tests::schedule::{WIDE, run_seeds};
 
 /// Schedules in an ordinary test run; CI runs more.
 const COUNT: u64 = 300;
@@ -12,5 +12,11 @@ const COMPARED_EVERY: u64 = 6;
 // R2.1 R2.2 R2.3 R14.1 R14.3
 #[test]
 fn random_schedules_keep_every_promise() {
-    assert!(run_seeds(&Ackline, "schedules", COUNT, COMPARED_EVERY) > 0);
+    assert!(run_seeds(&Ackline, "schedules", 0, COUNT, COMPARED_EVERY) > 0);
+}
+
+// R16.2 R16.3 R9.3 R9.5
+#[test]
+fn random_schedules_of_the_second_generator_keep_every_promise() {
+    assert!(run_seeds(&Ackline, "schedules", WIDE, COUNT / 2, COMPARED_EVERY) > 0);
 }

@@ -8,7 +8,6 @@ mod payload;
 mod record;
 mod rule;
 
-use std::collections::HashMap;
 use std::fmt::Debug;
 use std::hash::Hash;
 
@@ -17,6 +16,7 @@ pub use record::{Contract, Record};
 pub use rule::{Broken, Rule};
 
 use crate::endpoint::{Ending, Failure, Micros, Mode, Notice, Outcome};
+use crate::random::Map;
 
 /// The state of one node as its application sees it.
 #[derive(Debug)]
@@ -32,6 +32,8 @@ struct NodeView {
     has_ever_closed: bool,
     ended: Option<Ending>,
     connected_count: u32,
+    /// When it last took something of use from its peer, on its own clock.
+    heard_at: Micros,
 }
 
 /// Deliveries of one channel of one incarnation of a sender to one incarnation of its receiver.
@@ -46,13 +48,13 @@ struct Flow {
 pub struct Oracle<M> {
     nodes: Vec<NodeView>,
     records: Vec<Record>,
-    by_id: HashMap<(usize, u32, M), usize>,
+    by_id: Map<(usize, u32, M), usize>,
     /// Indices of the records of (node, incarnation, channel), in the order of their counters.
-    by_key: HashMap<(u8, u16, u8), Vec<usize>>,
+    by_key: Map<(u8, u16, u8), Vec<usize>>,
     /// By receiver, its incarnation, incarnation of the sender, channel.
-    flows: HashMap<(usize, u32, u16, u8), Flow>,
+    flows: Map<(usize, u32, u16, u8), Flow>,
     /// Latest incarnation of the sender seen, by receiver, its incarnation and channel.
-    latest_sender: HashMap<(usize, u32, u8), u16>,
+    latest_sender: Map<(usize, u32, u8), u16>,
     owed: usize,
 }
 
@@ -67,10 +69,10 @@ impl<M: Copy + Eq + Hash + Debug> Default for Oracle<M> {
         Oracle {
             nodes: Vec::new(),
             records: Vec::new(),
-            by_id: HashMap::new(),
-            by_key: HashMap::new(),
-            flows: HashMap::new(),
-            latest_sender: HashMap::new(),
+            by_id: Map::default(),
+            by_key: Map::default(),
+            flows: Map::default(),
+            latest_sender: Map::default(),
             owed: 0,
         }
     }
@@ -89,6 +91,7 @@ impl<M: Copy + Eq + Hash + Debug> Oracle<M> {
             has_ever_closed: false,
             ended: None,
             connected_count: 0,
+            heard_at: 0,
         });
     }
 
@@ -352,14 +355,16 @@ impl<M: Copy + Eq + Hash + Debug> Oracle<M> {
             }
             Notice::Closed(ending) => {
                 view.ended = Some(ending);
-                self.on_ended(node, ending)
+                // A link that is over is closed for its peer, too, whatever the reason.
+                view.has_ever_closed |= ending == Ending::Unreachable;
+                self.on_ended(node, ending, local)
             }
             Notice::Writable(_) => Ok(()),
             Notice::Outcome(id, outcome) => self.on_outcome(node, id, outcome, now, local),
         }
     }
 
-    fn on_ended(&mut self, node: usize, ending: Ending) -> Verdict {
+    fn on_ended(&mut self, node: usize, ending: Ending, local: Micros) -> Verdict {
         let incarnation = self.nodes[node].incarnation as u16;
         let without = self.records.iter().find(|r| {
             usize::from(r.key.node) == node && r.key.incarnation == incarnation && r.outcome.is_none()
@@ -372,7 +377,10 @@ impl<M: Copy + Eq + Hash + Debug> Oracle<M> {
         let is_honest = match ending {
             Ending::Drained | Ending::Aborted => self.nodes[node].has_closed,
             Ending::Peer => has_peer_closed,
-            Ending::Unreachable => self.nodes[node].contract.may_give_up,
+            Ending::Unreachable => {
+                let view = &self.nodes[node];
+                view.contract.give_up.is_some_and(|limit| local >= view.heard_at + limit)
+            }
             Ending::Other => true,
         };
         if !is_honest {
@@ -423,10 +431,15 @@ impl<M: Copy + Eq + Hash + Debug> Oracle<M> {
             }
             Outcome::Failed(Failure::PeerClosed) => peer.has_ever_closed,
             Outcome::Failed(Failure::Closed) => self.nodes[node].has_closed,
-            Outcome::Failed(Failure::Unreachable) => self.nodes[node].contract.may_give_up,
+            Outcome::Failed(Failure::Unreachable) => self.nodes[node].contract.give_up.is_some(),
             // What the peer takes is known after the handshake, and may change when it restarts.
             Outcome::Failed(Failure::TooLarge) => record.is_early || peer.incarnation > 0,
         }
+    }
+
+    /// The node took something of use from its peer, at this time of its clock.
+    pub fn on_used(&mut self, node: usize, local: Micros) {
+        self.nodes[node].heard_at = local;
     }
 
     /// The application of `node` called `close` or `abort`.
@@ -443,6 +456,7 @@ impl<M: Copy + Eq + Hash + Debug> Oracle<M> {
         view.oldest_heard = None;
         view.restarts_reported = 0;
         view.connected_count = 0;
+        view.heard_at = 0;
         view.has_closed = false;
         view.ended = None;
         for record in &mut self.records {
@@ -480,7 +494,7 @@ impl<M: Copy + Eq + Hash + Debug> Oracle<M> {
             let may_fail = is_too_large
                 || record.deadline.is_some()
                 || was_closed
-                || self.nodes[node].contract.may_give_up;
+                || self.nodes[node].contract.give_up.is_some();
             let has_failed = matches!(record.outcome, Some((outcome, _)) if outcome != Outcome::Settled);
             if self.mode(record.key).is_reliable() && !may_fail && has_failed {
                 return broken(Rule::Converges, format!("{} was not settled: {record:?}", record.key));

@@ -12,8 +12,8 @@ pub struct Contract {
     pub is_explicit: Vec<bool>,
     /// Whether the node may be active at rest.
     pub has_keep_alive: bool,
-    /// Whether the node may give up on a silent peer.
-    pub may_give_up: bool,
+    /// After how long a silence of its peer the node may give it up, if ever.
+    pub give_up: Option<Micros>,
 }
 
 impl Contract {
@@ -23,7 +23,7 @@ impl Contract {
             modes: modes.to_vec(),
             is_explicit: vec![false; modes.len()],
             has_keep_alive: false,
-            may_give_up: false,
+            give_up: None,
         }
     }
 }

@@ -92,7 +92,64 @@ fn node_plans() -> impl Strategy<Value = NodePlan> {
             is_small,
             reads_every,
             settles_after,
+            ..NodePlan::default()
         })
+}
+
+/// The first seed of the second generator.
+pub const WIDE: u64 = 10_000_000_000;
+
+/// What the second generator adds to a node.
+fn wide_node_plans() -> impl Strategy<Value = NodePlan> {
+    let first_numbers = (0u32..400, 0u32..400).prop_map(|(m, p)| (u32::MAX - m, u32::MAX - p));
+    (
+        node_plans(),
+        option::weighted(0.2, 50u16..2_000),
+        option::weighted(0.25, 1_500u16..6_000),
+        option::weighted(0.3, 260u16..700),
+        option::weighted(0.5, first_numbers),
+        any::<bool>(),
+    )
+        .prop_map(|(plan, keep_alive, give_up, datagram_max, first_numbers, asks_for_cookie)| NodePlan {
+            keep_alive,
+            give_up,
+            datagram_max,
+            first_numbers,
+            asks_for_cookie,
+            ..plan
+        })
+}
+
+/// More flows than the first generator has, on all channels.
+fn wide_flows() -> impl Strategy<Value = Vec<Flow>> {
+    let flow = (flows(), 0u8..16).prop_map(|(flow, channel)| Flow { channel, ..flow });
+    prop_oneof![1 => vec(flows(), 1..6), 1 => vec(flow, 1..14)]
+}
+
+/// All schedules of the second generator.
+pub fn wide_schedules() -> impl Strategy<Value = Schedule> {
+    // Long enough that somebody gives up, one way or both.
+    let outage = (0..PHASE, 0u8..2, 1_500u16..8_000).prop_map(|(at, node, lasting)| Step {
+        at,
+        node,
+        fault: Fault::Outage(lasting),
+    });
+    let outages = prop_oneof![3 => Just(Vec::new()), 1 => vec(outage, 1..3)];
+    (schedules(), wide_node_plans(), wide_node_plans(), wide_flows(), outages).prop_map(
+        |(schedule, mut a, b, mut flows, outages)| {
+            let mut steps = schedule.steps;
+            steps.extend(outages);
+            steps.sort_by_key(|s| s.at);
+            a.connects |= !b.connects;
+            if a.is_small || b.is_small {
+                // The small storage has six channels.
+                flows.iter_mut().for_each(|flow| flow.channel %= 6);
+            }
+            // Whoever gave up has no link to close.
+            let closes = schedule.closes.filter(|_| a.give_up.or(b.give_up).is_none());
+            Schedule { nodes: [a, b], flows, steps, closes, ..schedule }
+        },
+    )
 }
 
 /// All schedules.

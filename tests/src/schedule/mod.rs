@@ -5,6 +5,10 @@
 //! down, and nodes stall, reboot and step their clocks. In the second, all paths are clean, and everything owed has to come
 //! within a bound that is computed from the schedule. In the third, nothing may happen any more.
 //!
+//! A seed means the same schedule for ever, so that one which failed stays a test. Seeds from [`WIDE`] on are drawn by a second
+//! generator, which knows what the first did not: keep-alives, giving up, numbers that wrap, many channels, small datagrams, and
+//! cookies.
+//!
 //! ```text
 //! ACKLINE_SCHEDULES=10000   how many seeds to run
 //! ACKLINE_FIRST=300         the first of them
@@ -15,7 +19,7 @@
 mod generate;
 mod play;
 
-pub use generate::schedules;
+pub use generate::{WIDE, schedules, wide_schedules};
 pub use play::{Failing, Subject, check, failing, play, run_seeds, schedule_of, stage};
 
 use crate::endpoint::{MILLISECOND, Micros, SECOND};
@@ -135,7 +139,7 @@ pub struct Flow {
 }
 
 /// How one node is set up.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct NodePlan {
     /// Whether it opens the association.
     pub connects: bool,
@@ -145,6 +149,16 @@ pub struct NodePlan {
     pub reads_every: u16,
     /// Milliseconds that its application works on each message of an explicitly settled channel.
     pub settles_after: u16,
+    /// Milliseconds of silence after which it says that it is there.
+    pub keep_alive: Option<u16>,
+    /// Milliseconds of silence after which it gives the peer up. Its application then opens another link.
+    pub give_up: Option<u16>,
+    /// The longest datagram it sends and takes, in bytes.
+    pub datagram_max: Option<u16>,
+    /// The numbers of its first messages and of its first packet.
+    pub first_numbers: Option<(u32, u32)>,
+    /// Whether, waiting on a datagram medium without a peer, it asks whoever says hello to repeat a cookie.
+    pub asks_for_cookie: bool,
 }
 
 /// A world, its traffic and its faults.
@@ -222,6 +236,14 @@ impl Schedule {
         path.truncate = share(weather.truncate);
         path.jitter = Micros::from(weather.jitter);
         path
+    }
+
+    /// The time that a datagram takes one way when nothing goes wrong.
+    pub fn crossing(&self) -> Micros {
+        match self.carrier {
+            Carrier::Datagrams { delay, .. } => Micros::from(delay),
+            Carrier::Serial { baud } => 300 * 10 * SECOND / u64::from(baud),
+        }
     }
 
     /// How long everything owed may take after healing.

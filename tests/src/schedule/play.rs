@@ -3,10 +3,10 @@
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use proptest::strategy::{Strategy, ValueTree};
+use proptest::strategy::{BoxedStrategy, Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
-use super::{Fault, NodePlan, Schedule, schedules};
+use super::{Fault, NodePlan, Schedule, WIDE, schedules, wide_schedules};
 use crate::endpoint::{Factory, MILLISECOND, Micros, SECOND};
 use crate::net::Framing;
 use crate::oracle::{Broken, Contract, Rule};
@@ -26,7 +26,8 @@ pub trait Subject {
     }
     /// The factory for this schedule's carrier and nodes.
     fn factory(&self, schedule: &Schedule) -> Self::Factory;
-    /// What a node of this schedule promises. Channels 0 to 5 are used; those beyond the contract are refused.
+    /// What a node of this schedule promises. Channels 0 to 5 are used, by the [second generator](super::WIDE) all; those
+    /// beyond the contract are ordered, or refused.
     fn contract(&self, plan: &NodePlan) -> Contract;
     /// Frames datagrams on a serial line.
     fn framing(&self) -> fn() -> Box<dyn Framing>;
@@ -47,6 +48,7 @@ pub fn stage<S: Subject>(subject: &S, schedule: &Schedule, drive: Drive) -> Worl
         let mut setup =
             NodeSetup::new(subject.contract(plan)).path(path).reader(Reader { take, settle_after });
         setup.connects = plan.connects;
+        setup.reopens = true;
         if is_serial { setup.framing(subject.framing()) } else { setup }
     };
     world.add_pair(setup(0), setup(1));
@@ -82,17 +84,54 @@ pub fn play<S: Subject>(subject: &S, schedule: &Schedule, drive: Drive) -> Verdi
     world.run_until(schedule.heals_at() + 2 * MILLISECOND)?;
     world.converge_within(schedule.bound(subject.probe_wait_max()))?;
     // Everything is settled, so what is left is a few acknowledgements, and deadlines that passed.
-    world.quiet_within(2 * subject.probe_wait_max() + 5 * SECOND)?;
+    let rest = 2 * subject.probe_wait_max() + 5 * SECOND;
+    if schedule.nodes.iter().any(|n| n.keep_alive.is_some()) {
+        world.run_until(world.now() + rest)?;
+        beat(&mut world, schedule)?;
+    } else {
+        world.quiet_within(rest)?;
+    }
     if let Some(node) = schedule.closes {
         close(&mut world, usize::from(node), subject.probe_wait_max())?;
     }
     Ok(world.emissions().to_vec())
 }
 
+/// At rest, a node with a keep-alive says as often as asked that it is there, and nobody says much more than that.
+fn beat<F: Factory>(world: &mut World<F>, schedule: &Schedule) -> Verdict {
+    let periods = schedule.nodes.map(|n| n.keep_alive.map(|ms| Micros::from(ms) * MILLISECOND));
+    let (start, before) = (world.now(), world.emissions().len());
+    let watched = 10 * SECOND;
+    world.run_until(start + watched)?;
+    let told = world.emissions()[before..].to_vec();
+    // A ping, its acknowledgement, and both once more: what is acknowledged late is probed.
+    let allowed: u64 = periods.iter().flatten().map(|period| 4 * (watched / period + 2)).sum();
+    if told.len() as u64 > allowed {
+        let detail = format!("{} datagrams at rest in {watched} µs, {allowed} allowed", told.len());
+        return Err(world.violation(Broken::new(Rule::Quiet, detail)));
+    }
+    for (node, period) in periods.iter().enumerate().filter_map(|(n, p)| Some((n, (*p)?))) {
+        // While a ping is on its way, it is the probes that speak.
+        let silence_max = period + 4 * schedule.crossing() + SECOND;
+        let mut last = start;
+        let times = told.iter().filter(|e| e.node == node).map(|e| e.at);
+        for at in times.chain([start + watched]) {
+            if at - last > silence_max {
+                let detail =
+                    format!("n{node} was silent from {last} to {at} µs, with a keep-alive of {period}");
+                return Err(world.violation(Broken::new(Rule::Quiet, detail)));
+            }
+            last = at;
+        }
+    }
+    Ok(())
+}
+
 fn close<F: Factory>(world: &mut World<F>, node: usize, probe_wait_max: Micros) -> Verdict {
     let end = world.now();
     world.at(end, Action::Close { node });
     world.run_until(end + 1)?;
+    // Without a link there is nothing to keep alive.
     world.quiet_within(4 * probe_wait_max + 5 * SECOND)?;
     if world.oracle().ended(node).is_none() {
         let detail = format!("n{node} closed at rest, came to rest, and did not report its end");
@@ -149,19 +188,19 @@ fn compare(left: &[Emission], right: &[Emission], how: &str) -> Verdict {
     Err(Box::new(crate::world::Violation { broken, at, trace: String::new() }))
 }
 
-/// Plays the schedules of seeds `0..count`, or what the environment asks for (see the [module](super)), every
+/// Plays the schedules of `count` seeds from `first` on, or what the environment asks for (see the [module](super)), every
 /// `compared_every`th of them in both ways of driving. Answers how many were played.
 ///
 /// # Panics
 ///
 /// If one fails: with the shrunk schedule, the trace of its failure, and the command that replays it. `test` is the name of the
 /// test for that command.
-pub fn run_seeds<S: Subject>(subject: &S, test: &str, count: u64, compared_every: u64) -> u64 {
+pub fn run_seeds<S: Subject>(subject: &S, test: &str, first: u64, count: u64, compared_every: u64) -> u64 {
     let from_environment = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let (first, count) = match from_environment("ACKLINE_SEED") {
         Some(seed) => (seed, 1),
         None => (
-            from_environment("ACKLINE_FIRST").unwrap_or(0),
+            from_environment("ACKLINE_FIRST").unwrap_or(first),
             from_environment("ACKLINE_SCHEDULES").unwrap_or(count),
         ),
     };
@@ -200,15 +239,19 @@ fn runner_of(seed: u64) -> TestRunner {
     TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
 }
 
+fn strategy_of(seed: u64) -> BoxedStrategy<Schedule> {
+    if seed < WIDE { schedules().boxed() } else { wide_schedules().boxed() }
+}
+
 /// The schedule of `seed`.
 pub fn schedule_of(seed: u64) -> Schedule {
-    schedules().new_tree(&mut runner_of(seed)).expect("the strategy rejects nothing").current()
+    strategy_of(seed).new_tree(&mut runner_of(seed)).expect("the strategy rejects nothing").current()
 }
 
 /// Plays the schedule of `seed`, compared in both ways of driving if `compares`; shrinks it if it fails.
 pub fn failing<S: Subject>(subject: &S, seed: u64, compares: bool) -> Option<Failing> {
     let mut runner = runner_of(seed);
-    let tree = schedules().new_tree(&mut runner).expect("the strategy rejects nothing");
+    let tree = strategy_of(seed).new_tree(&mut runner).expect("the strategy rejects nothing");
     // While shrinking, another broken rule is another defect: stay with the first.
     let rule = Cell::new(None);
     let result = runner.run_one(tree, |schedule| match check(subject, &schedule, compares) {

@@ -13,6 +13,8 @@ pub struct NodeSetup {
     pub path: PathConfig,
     /// Whether it opens the association at every boot, or waits for the peer to do so.
     pub connects: bool,
+    /// Whether its application opens another link, as after a reboot, when it has given the peer up.
+    pub reopens: bool,
     /// When it is first switched on.
     pub boots_at: Micros,
     /// How its application reads.
@@ -30,6 +32,7 @@ impl NodeSetup {
             contract,
             path: PathConfig::default(),
             connects: true,
+            reopens: false,
             boots_at: 0,
             reader: Reader::default(),
             socket_count: 128,
@@ -75,6 +78,7 @@ pub(super) struct Node<E: Endpoint> {
     pub(super) boots: u64,
     pub(super) peer: usize,
     pub(super) connects: bool,
+    pub(super) reopens: bool,
     pub(super) path: Path,
     pub(super) decoder: Option<Box<dyn Framing>>,
     pub(super) make_framing: Option<fn() -> Box<dyn Framing>>,
@@ -110,6 +114,7 @@ impl<E: Endpoint> Node<E> {
             boots: 0,
             peer,
             connects: setup.connects,
+            reopens: setup.reopens,
             path,
             decoder: setup.framing.map(|make| make()),
             make_framing: setup.framing,

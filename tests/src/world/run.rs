@@ -2,8 +2,8 @@
 
 use std::cmp::Reverse;
 
-use super::{Class, DeliveryOf, Drive, Event, Take, Verdict, World};
-use crate::endpoint::{Endpoint, Factory, Micros, Notice, Refusal};
+use super::{Action, Class, DeliveryOf, Drive, Event, Take, Verdict, World};
+use crate::endpoint::{Ending, Endpoint, Factory, Micros, Notice, Refusal};
 use crate::net::Arrival;
 use crate::oracle::{Broken, MessageKey, PAYLOAD_LEN_MIN, Rule};
 use crate::world::Emission;
@@ -132,6 +132,10 @@ impl<F: Factory> World<F> {
         for (datagram, was_used) in &used {
             self.trace.arrived(now, index, datagram, *was_used);
         }
+        if used.iter().any(|(_, was_used)| *was_used) {
+            let local = self.nodes[index].latest_local(now);
+            self.oracle.on_used(index, local);
+        }
         self.plan_take(index);
         self.service(index)
     }
@@ -257,8 +261,13 @@ impl<F: Factory> World<F> {
             let local = self.nodes[index].latest_local(now);
             let verdict = self.oracle.on_notice(index, notice, now, local);
             self.judge(verdict)?;
-            if let Notice::Writable(channel) = notice {
-                self.unblock(index, channel)?;
+            match notice {
+                Notice::Writable(channel) => self.unblock(index, channel)?,
+                Notice::Closed(Ending::Unreachable) if self.nodes[index].reopens => {
+                    let reopening = Action::Reboot { node: index, down: 0, keeps_memory: false };
+                    self.at(now, reopening);
+                }
+                _ => {}
             }
         }
         Ok(has_progressed)
