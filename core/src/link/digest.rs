@@ -91,7 +91,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
         if self.config.give_up.is_some() {
             relative_to(now, *unheard_since).hash(state);
         }
-        if self.outstanding() > 0 || self.config.keep_alive.is_some() {
+        if self.outstanding() > 0 || self.config.keep_alive.is_some() || budget.is_some() {
             (relative(now, *last_sent_at), relative(now, *last_heard_at)).hash(state);
         }
         recovery.digest(now, state);

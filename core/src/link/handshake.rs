@@ -172,7 +172,8 @@ impl<S: Storage, C: Controller> Link<S, C> {
     }
 
     /// Limits what is sent to what was received, until the peer has shown that it receives: for a listener, whose peer's
-    /// address may be forged. Call it before the first datagram is handed over.
+    /// address may be forged. Call it before the first datagram is handed over. If nothing more is heard of the peer for a
+    /// minute, the link ends with [`CloseReason::Unreachable`].
     pub fn set_unvalidated(&mut self) {
         self.budget = Some(0);
     }

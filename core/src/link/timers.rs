@@ -21,6 +21,10 @@ pub(super) const TICK: u32 = 100;
 const PATIENCE_MIN: u32 = 100_000;
 const PATIENCE_MAX: u32 = 5_000_000;
 
+/// How long a peer whose address may be forged may be silent, in microseconds (R9.12). Chosen: longer than a dozen of its probes
+/// take, and short enough that a burst of forged hellos is forgotten before anybody has looked.
+const UNPROVEN_TIME: u32 = 60_000_000;
+
 /// The first multiple of [`TICK`] not before `at`.
 #[inline(never)]
 pub(super) fn tick(at: Instant) -> Instant {
@@ -108,8 +112,10 @@ impl<S: Storage, C: Controller> Link<S, C> {
     }
 
     fn give_up_at(&self) -> Option<Instant> {
-        let limit = self.config.give_up?;
-        Some(tick(self.unheard_since?.plus_micros(limit)))
+        let unproven = self.budget.map(|_| self.last_heard_at.plus_micros(UNPROVEN_TIME));
+        let limit =
+            self.config.give_up.zip(self.unheard_since).map(|(limit, since)| since.plus_micros(limit));
+        Some(tick(unproven.into_iter().chain(limit).min()?))
     }
 
     // ---- deadlines of messages

@@ -1,9 +1,11 @@
 //! Section 9: listeners.
 
+use ackline::congestion::FixedWindow;
 use ackline::listener::{Incoming, Listener};
-use ackline::{Config, LinkId, Receipt};
+use ackline::wire::Frame;
+use ackline::{Channel, CloseReason, Config, Event, LinkId, Receipt};
 use ackline_tests::forge::{
-    Forger, Greeting, INCARNATION, Said, acked, at, established, sealed_long, subject,
+    Forger, Greeting, Heard, INCARNATION, Said, Subject, acked, at, established, sealed_long, subject, taken,
 };
 
 fn listener() -> Listener {
@@ -80,7 +82,7 @@ fn retry_keeps_nothing_and_its_cookie_holds_for_one_address_incarnation_and_time
 #[test]
 fn hello_is_said_again_with_the_cookie_and_the_messages() {
     let mut link = subject(Config::udp());
-    link.send(at(0), ackline::Channel(0), b"early").unwrap();
+    link.send(at(0), Channel(0), b"early").unwrap();
     link.connect(at(0));
     let ear =
         Forger { incarnation: INCARNATION, link: 0, to: link.local_link_id(), has_check: true, next: 0 };
@@ -142,6 +144,74 @@ fn only_a_packet_that_passed_all_checks_says_where_the_peer_is() {
     damaged[5] ^= 1;
     assert_eq!(link.handle_datagram(at(3), &damaged), Receipt::Dropped);
     assert_eq!(forger.say(&mut link, at(3), acked(0, 0), Said::new().ping()), Receipt::Accepted);
+}
+
+/// A link that a listener has made for a hello from an address that proved nothing, and the bytes that it may send.
+fn unproven(config: Config) -> (Subject, usize) {
+    let mut link = subject(config);
+    link.set_unvalidated();
+    let first = Greeting::first(Said::new().whole_with_length(0, 0, b"x").raw(&[0; 64])).datagram();
+    assert_eq!(link.handle_datagram(at(0), &first), Receipt::Accepted);
+    (link, first.len())
+}
+
+// R9.11 R9.12 R8.6
+#[test]
+fn peer_that_never_shows_that_it_receives_is_given_up_after_a_minute_and_a_byte_for_each_of_its_own() {
+    let (mut link, budget) = unproven(Config::udp());
+    let mut buffer = [0; 1200];
+    let (mut sent, mut now) = (0, at(0));
+    link.send(now, Channel(0), b"for somebody who is not there").unwrap();
+    while !link.is_closed() {
+        while let Some(len) = link.poll_transmit(now, &mut buffer) {
+            let heard = Heard { body: buffer[..len - 4].to_vec(), len };
+            assert!(heard.frames().contains(&Frame::Ping), "{heard:?}");
+            sent += len;
+        }
+        now = link.poll_timeout().expect("it ends some day");
+        link.handle_timeout(now);
+    }
+    assert!(sent > 0 && sent <= budget, "{sent} bytes for {budget}");
+    assert_eq!(now, at(60_000));
+    let last = std::iter::from_fn(|| link.poll_event()).last();
+    assert_eq!(last, Some(Event::Closed(CloseReason::Unreachable)));
+}
+
+// R9.11
+#[test]
+fn peer_that_has_nothing_more_to_say_can_be_answered_later() {
+    let exchange = |client: &mut Subject, server: &mut Subject, ms| {
+        let mut buffer = [0; 1200];
+        for _ in 0..8 {
+            client.handle_timeout(at(ms));
+            while let Some(len) = client.poll_transmit(at(ms), &mut buffer) {
+                server.handle_datagram(at(ms), &buffer[..len]);
+            }
+            server.handle_timeout(at(ms));
+            while let Some(len) = server.poll_transmit(at(ms), &mut buffer) {
+                client.handle_datagram(at(ms), &buffer[..len]);
+            }
+        }
+    };
+    for request in [None, Some(b"request")] {
+        let (mut client, now) = (subject(Config::udp()), at(0));
+        let mut server = Subject::new(&Config::udp(), FixedWindow::new(1 << 24), 8);
+        server.set_unvalidated();
+        if let Some(request) = request {
+            client.send(now, Channel(0), request).unwrap();
+        }
+        client.connect(now);
+        exchange(&mut client, &mut server, 0);
+        assert_eq!(taken(&mut server, at(0)).len(), usize::from(request.is_some()));
+        (1..50).for_each(|ms| exchange(&mut client, &mut server, ms));
+        let answer = b"of somebody who has thought for a while";
+        server.send(at(50), Channel(0), answer).unwrap();
+        exchange(&mut client, &mut server, 50);
+        assert_eq!(taken(&mut client, at(50)), [answer]);
+        // Who has shown that it receives may be silent for as long as it likes.
+        (51..60).for_each(|ms| exchange(&mut client, &mut server, ms));
+        assert_eq!(server.poll_timeout(), None);
+    }
 }
 
 // R8.27

@@ -133,7 +133,8 @@ impl<S: Storage, C: Controller> Link<S, C> {
             self.due.floor = false;
             draft.binding.add(floor);
         }
-        if self.due.ping && w.ping() {
+        // R9.11.
+        if (self.due.ping || self.budget.is_some()) && w.ping() {
             self.due.ping = false;
             draft.control |= control::PING;
         }
