@@ -437,6 +437,8 @@ impl<S: Storage, C: Controller> Link<S, C> {
             n = n.plus(1);
         }
         self.recovery.loss_at = None;
+        // Nothing is in flight that anybody could be silent about.
+        self.unheard_since = None;
     }
 
     /// Forgets what was sent: the association that it belonged to is over.

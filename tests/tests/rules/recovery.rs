@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use ackline::wire::Frame;
-use ackline::{Channel, CloseReason, Config, Event, Instant};
-use ackline_tests::forge::{Acked, Said, Subject, acked, at, established, established_with, parameter};
+use ackline::{Channel, CloseReason, Config, Event, Instant, Receipt};
+use ackline_tests::forge::{
+    Acked, Said, Subject, acked, at, established, established_with, parameter, sealed_long, subject,
+};
 
 fn us(micros: u64) -> Instant {
     Instant::from_micros(micros)
@@ -278,6 +280,24 @@ fn silence_while_nothing_is_due_is_not_counted_and_silence_after_that_ends_the_l
     assert!(link.is_closed());
     let events: Vec<Event> = std::iter::from_fn(|| link.poll_event()).collect();
     assert!(matches!(events[..], [Event::Failed(..), Event::Closed(CloseReason::Unreachable)]), "{events:?}");
+}
+
+// R16.3
+#[test]
+fn silence_ends_with_a_retry_after_which_nothing_is_in_flight() {
+    let mut config = Config::udp();
+    config.give_up = Some(Duration::from_secs(2));
+    let mut link = subject(config);
+    let (_, ear) = established(Config::udp());
+    link.connect(at(0));
+    ear.listen(&mut link, at(0));
+    let retry = sealed_long([&[0x81][..], &link.incarnation().to_le_bytes(), b"cookie"].concat());
+    assert_eq!(link.handle_datagram(at(1_900), &retry), Receipt::Accepted);
+    ear.listen(&mut link, at(1_900));
+    ear.listen(&mut link, at(3_899));
+    assert!(!link.is_closed());
+    link.handle_timeout(at(3_900));
+    assert!(link.is_closed());
 }
 
 // R16.4
