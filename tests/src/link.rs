@@ -5,6 +5,7 @@ use std::time::Duration;
 use ackline::congestion::{Controller, FixedRate, NewReno, PathModel};
 use ackline::framing::{Deframer, FrameCheck, encode, encoded_len_max};
 use ackline::storage::{Heap, Inline, Storage};
+use ackline::wire::first_byte;
 use ackline::{
     Channel, ChannelConfig, CloseReason, Config, DeliveryId, Event, FailReason, Instant, Link, MessageId,
     Receipt, SendError,
@@ -78,7 +79,9 @@ impl<S: Storage, C: Controller> Endpoint for Link<S, C> {
     }
 
     fn handle_datagram(&mut self, now: Micros, datagram: &[u8]) -> bool {
-        Link::handle_datagram(self, at(now), datagram) == Receipt::Accepted
+        // Whoever sends a reset knows nothing of the peer: nothing was heard of it.
+        let is_reset = datagram.first() == Some(&first_byte::RESET);
+        Link::handle_datagram(self, at(now), datagram) == Receipt::Accepted && !is_reset
     }
 
     fn handle_timeout(&mut self, now: Micros) {
