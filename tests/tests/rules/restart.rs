@@ -1,7 +1,7 @@
 //! Sections 8.4 to 8.8: restarts, resets, stray packets.
 
 use ackline::wire::{Hello, hello_flags};
-use ackline::{Channel, ChannelConfig, Config, Event, FailReason, Mode, Receipt};
+use ackline::{Channel, ChannelConfig, Config, Event, FailReason, LinkId, Mode, Receipt};
 use ackline_tests::forge::{
     Forger, Greeting, INCARNATION, Said, Subject, acked, at, established, established_with, parameter,
     sealed_long, subject, taken,
@@ -298,6 +298,15 @@ fn stray_packet_is_answered_with_a_shorter_reset_or_a_hello() {
     assert!(forger.listen(&mut opening, at(5)).is_empty(), "at most one each 10 ms");
     opening.handle_datagram(at(10), &stray);
     assert!(forger.listen(&mut opening, at(10))[0].hello().is_some());
+    // Its peer is not confirmed, and somebody talks to an id that it did not give.
+    let mut adopting = subject(Config::udp());
+    adopting.handle_datagram(at(0), &Greeting::first(Said::new().ping()).datagram());
+    forger.listen(&mut adopting, at(0));
+    let foreign = Forger { to: LinkId::new(&[1, 2, 3]).unwrap(), ..forger };
+    let stray = foreign.packet(Some(9), None, &Said::new().whole(0, 0, b"to an earlier life"));
+    assert!(foreign.listen(&mut adopting, at(20)).is_empty());
+    adopting.handle_datagram(at(20), &stray);
+    assert!(foreign.listen(&mut adopting, at(20))[0].hello().is_some());
     let mut framed = subject(Config::serial(0));
     framed.handle_datagram(at(0), &[0x00, 0x05, 0x01]);
     let mut buffer = [0; 300];
