@@ -648,6 +648,11 @@ impl<S: Storage, C: Controller> Link<S, C> {
         s
     }
 
+    /// The longest message that can arrive, in bytes.
+    pub fn message_max(&self) -> u32 {
+        self.config.message_max
+    }
+
     /// The congestion controller.
     pub fn congestion(&self) -> &C {
         &self.congestion
