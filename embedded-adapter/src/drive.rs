@@ -1,11 +1,39 @@
-//! What a driver asks of a link.
+//! What the adapters ask of a link.
 
 use ackline::congestion::Controller;
-use ackline::storage::Storage;
-use ackline::{Instant, Link, Receipt, compact};
+use ackline::storage::{Item, Storage};
+use ackline::{Channel, Delivery, Event, Instant, Link, MessageId, Receipt, SendError, Stats, compact};
 
-/// A link as its transport sees it: the full [`Link`], or the [compact one](compact::Link), by the methods of the same names.
-pub trait Drive {
+/// A link: the full [`Link`], or the [compact one](compact::Link), by the methods of the same names.
+pub trait Drive: Sized {
+    /// One that is not started: what a `static` begins with. All zeros, so it takes no flash.
+    const UNSTARTED: Self;
+
+    /// Opens the association.
+    fn connect(&mut self, now: Instant);
+    /// Takes a message into the outbox.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`], each with its remedy.
+    fn send(&mut self, now: Instant, channel: Channel, payload: &[u8]) -> Result<MessageId, SendError>;
+    /// The next received message.
+    fn recv(&mut self, now: Instant) -> Option<Delivery<'_>>;
+    /// What happened, one event at a time.
+    fn poll_event(&mut self) -> Option<Event>;
+    /// Ends the link when everything is settled.
+    fn close(&mut self, now: Instant);
+    /// Ends the link at once.
+    fn abort(&mut self, now: Instant);
+    /// Whether the handshake is complete.
+    fn is_connected(&self) -> bool;
+    /// Whether the link has ended.
+    fn is_closed(&self) -> bool;
+    /// The longest message that can arrive, in bytes.
+    fn message_max(&self) -> usize;
+    /// Counters. A compact link keeps none: all zeros.
+    fn stats(&self) -> Stats;
+
     /// Takes in a datagram.
     fn handle_datagram(&mut self, now: Instant, datagram: &[u8]) -> Receipt;
     /// Does what time demands.
@@ -16,34 +44,68 @@ pub trait Drive {
     fn poll_timeout(&self) -> Option<Instant>;
 }
 
-impl<S: Storage, C: Controller> Drive for Link<S, C> {
-    fn handle_datagram(&mut self, now: Instant, datagram: &[u8]) -> Receipt {
-        Link::handle_datagram(self, now, datagram)
+/// What both links have. In a path, a type's own methods come before those of its traits.
+macro_rules! own_methods {
+    () => {
+        fn connect(&mut self, now: Instant) {
+            Self::connect(self, now);
+        }
+        fn send(&mut self, now: Instant, channel: Channel, payload: &[u8]) -> Result<MessageId, SendError> {
+            Self::send(self, now, channel, payload)
+        }
+        fn recv(&mut self, now: Instant) -> Option<Delivery<'_>> {
+            Self::recv(self, now)
+        }
+        fn poll_event(&mut self) -> Option<Event> {
+            Self::poll_event(self)
+        }
+        fn close(&mut self, now: Instant) {
+            Self::close(self, now);
+        }
+        fn abort(&mut self, now: Instant) {
+            Self::abort(self, now);
+        }
+        fn is_connected(&self) -> bool {
+            Self::is_connected(self)
+        }
+        fn is_closed(&self) -> bool {
+            Self::is_closed(self)
+        }
+        fn handle_datagram(&mut self, now: Instant, datagram: &[u8]) -> Receipt {
+            Self::handle_datagram(self, now, datagram)
+        }
+        fn handle_timeout(&mut self, now: Instant) {
+            Self::handle_timeout(self, now);
+        }
+        fn poll_transmit(&mut self, now: Instant, buffer: &mut [u8]) -> Option<usize> {
+            Self::poll_transmit(self, now, buffer)
+        }
+        fn poll_timeout(&self) -> Option<Instant> {
+            Self::poll_timeout(self)
+        }
+    };
+}
+
+impl<S: Storage, C: Controller + Item> Drive for Link<S, C> {
+    const UNSTARTED: Self = Link::unstarted();
+    own_methods!();
+    fn message_max(&self) -> usize {
+        Link::message_max(self) as usize
     }
-    fn handle_timeout(&mut self, now: Instant) {
-        Link::handle_timeout(self, now);
-    }
-    fn poll_transmit(&mut self, now: Instant, buffer: &mut [u8]) -> Option<usize> {
-        Link::poll_transmit(self, now, buffer)
-    }
-    fn poll_timeout(&self) -> Option<Instant> {
-        Link::poll_timeout(self)
+    fn stats(&self) -> Stats {
+        Link::stats(self)
     }
 }
 
 impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHECKED: bool> Drive
     for compact::Link<MESSAGES, BYTES, DATAGRAM, CHECKED>
 {
-    fn handle_datagram(&mut self, now: Instant, datagram: &[u8]) -> Receipt {
-        compact::Link::handle_datagram(self, now, datagram)
+    const UNSTARTED: Self = compact::Link::new();
+    own_methods!();
+    fn message_max(&self) -> usize {
+        BYTES
     }
-    fn handle_timeout(&mut self, now: Instant) {
-        compact::Link::handle_timeout(self, now);
-    }
-    fn poll_transmit(&mut self, now: Instant, buffer: &mut [u8]) -> Option<usize> {
-        compact::Link::poll_transmit(self, now, buffer)
-    }
-    fn poll_timeout(&self) -> Option<Instant> {
-        compact::Link::poll_timeout(self)
+    fn stats(&self) -> Stats {
+        Stats::default()
     }
 }

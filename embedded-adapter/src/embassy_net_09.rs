@@ -4,35 +4,34 @@ use core::future::poll_fn;
 use core::task::{Context, Poll};
 
 use ackline::Receipt;
-use ackline::congestion::Controller;
-use ackline::storage::Storage;
 use embassy_net::IpEndpoint;
 use embassy_net::udp::{SendError, UdpSocket};
-use embassy_sync::blocking_mutex::raw::RawMutex;
+use embassy_sync::blocking_mutex::raw::{NoopRawMutex, RawMutex};
 
-use crate::Port;
+use crate::{Drive, Port};
 
 /// Datagrams taken from the socket before other tasks get their turn. Chosen: a socket buffer rarely holds more.
 const BURST_MAX: usize = 16;
 
-/// Carries one link over one UDP socket. `N` is the length of its two buffers: `Config::datagram_max` or more.
+/// Carries one link over one UDP socket.
 ///
 /// The peer's address is the one that the last accepted datagram came from, so the link survives a peer that
 /// moves. Spoofed datagrams are not accepted and change nothing.
-pub struct Runner<'a, M: RawMutex, S: Storage, C: Controller, const N: usize> {
-    port: Port<'a, M, S, C>,
+pub struct Runner<'a, L, M = NoopRawMutex> {
+    port: Port<'a, L, M>,
     socket: UdpSocket<'a>,
     peer: Option<IpEndpoint>,
-    received: [u8; N],
-    transmit: [u8; N],
+    received: &'a mut [u8],
+    transmit: &'a mut [u8],
     /// Length of the datagram in `transmit` that the socket has not taken yet.
     waiting: Option<usize>,
 }
 
-impl<'a, M: RawMutex, S: Storage, C: Controller, const N: usize> Runner<'a, M, S, C, N> {
+impl<'a, L: Drive, M: RawMutex> Runner<'a, L, M> {
     /// Over `socket`, which is bound. Without a `peer`, it answers the first one that opens a link.
-    pub fn new(port: Port<'a, M, S, C>, socket: UdpSocket<'a>, peer: Option<IpEndpoint>) -> Self {
-        Runner { port, socket, peer, received: [0; N], transmit: [0; N], waiting: None }
+    pub fn new(mut port: Port<'a, L, M>, socket: UdpSocket<'a>, peer: Option<IpEndpoint>) -> Self {
+        let (received, transmit) = port.take_buffers();
+        Runner { port, socket, peer, received, transmit, waiting: None }
     }
 
     /// Carries datagrams until the link is closed. May be dropped and called again.
@@ -40,7 +39,7 @@ impl<'a, M: RawMutex, S: Storage, C: Controller, const N: usize> Runner<'a, M, S
     /// # Errors
     ///
     /// [`SendError::SocketNotBound`]: bind the socket first. [`SendError::PacketTooLarge`]: give it a transmit buffer of
-    /// `N` bytes or more. A missing route is a lost datagram, not an error.
+    /// the longest datagram's length or more. A missing route is a lost datagram, not an error.
     pub async fn run(&mut self) -> Result<(), SendError> {
         poll_fn(|cx| self.poll(cx)).await
     }
@@ -64,7 +63,7 @@ impl<'a, M: RawMutex, S: Storage, C: Controller, const N: usize> Runner<'a, M, S
 
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // What does not fit is longer than the peer was told that we accept: not ours.
-        if let Ok((len, from)) = core::task::ready!(self.socket.poll_recv_from(&mut self.received, cx))
+        if let Ok((len, from)) = core::task::ready!(self.socket.poll_recv_from(self.received, cx))
             && matches!(self.port.handle_datagram(&self.received[..len]), Receipt::Accepted)
         {
             self.peer = Some(from.endpoint);
@@ -76,7 +75,7 @@ impl<'a, M: RawMutex, S: Storage, C: Controller, const N: usize> Runner<'a, M, S
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, SendError>> {
         let len = match self.waiting {
             Some(len) => len,
-            None => match core::task::ready!(self.port.poll_transmit(cx, &mut self.transmit)) {
+            None => match core::task::ready!(self.port.poll_transmit(cx, self.transmit)) {
                 Some(len) => len,
                 None => return Poll::Ready(Ok(false)),
             },

@@ -4,30 +4,29 @@ use core::future::poll_fn;
 use core::task::Poll;
 
 use ackline::Event;
-use ackline::congestion::Controller;
-use ackline::storage::Storage;
-use embassy_sync::blocking_mutex::raw::RawMutex;
+use embassy_sync::blocking_mutex::raw::{NoopRawMutex, RawMutex};
 
-use crate::state::State;
+use crate::Drive;
+use crate::state::{NextEvent, Shared};
 
 /// Hands out events, in one task. While it exists, events wait for it; drop it if nobody listens.
-pub struct Events<'a, M: RawMutex, S: Storage, C: Controller> {
-    pub(crate) state: &'a State<M, S, C>,
+pub struct Events<'a, L: Drive, M: RawMutex = NoopRawMutex> {
+    pub(crate) shared: &'a Shared<L, M>,
 }
 
-impl<M: RawMutex, S: Storage, C: Controller> Events<'_, M, S, C> {
+impl<L: Drive, M: RawMutex> Events<'_, L, M> {
     /// The next event. Dropped before it is ready, it has taken none.
     pub async fn next(&mut self) -> Event {
         poll_fn(|cx| {
-            self.state.with(|shared| {
-                shared.pass_events();
-                match shared.next_event.take() {
-                    Some(event) => {
-                        shared.pass_events();
+            self.shared.with(|guarded| {
+                guarded.pass_events();
+                match core::mem::replace(&mut guarded.next_event, NextEvent::None) {
+                    NextEvent::Some(event) => {
+                        guarded.pass_events();
                         Poll::Ready(event)
                     }
-                    None => {
-                        shared.events.register(cx.waker());
+                    NextEvent::None => {
+                        guarded.events.register(cx.waker());
                         Poll::Pending
                     }
                 }
@@ -37,12 +36,12 @@ impl<M: RawMutex, S: Storage, C: Controller> Events<'_, M, S, C> {
     }
 }
 
-impl<M: RawMutex, S: Storage, C: Controller> Drop for Events<'_, M, S, C> {
+impl<L: Drive, M: RawMutex> Drop for Events<'_, L, M> {
     fn drop(&mut self) {
-        self.state.with(|shared| {
-            shared.has_events = false;
-            shared.next_event = None;
-            shared.pass_events();
+        self.shared.with(|guarded| {
+            guarded.has_events = false;
+            guarded.next_event = NextEvent::None;
+            guarded.pass_events();
         });
     }
 }

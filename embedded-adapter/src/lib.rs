@@ -2,8 +2,8 @@
 //!
 //! # With tasks
 //!
-//! A [`State`] lives in a `static`. [`State::open`] makes a link in it and gives that four owners: a [`Port`], which goes into the runner of a
-//! transport, and the application's [`Sender`], [`Receiver`] and [`Events`], which may move into other tasks. Any
+//! A [`State`] lives in a `static`, a link in it. [`State::split`] gives that four owners: a [`Port`], which goes into the runner
+//! of a transport, and the application's [`Sender`], [`Receiver`] and [`Events`], which may move into other tasks. Any
 //! executor will do; time comes from `embassy-time`.
 //!
 //! | transport | feature | runner |
@@ -13,15 +13,17 @@
 //!
 //! # Without an executor
 //!
-//! A driver owns the link; the program calls its `step` in a loop and sleeps as long as it says.
+//! A driver in a `static` owns the link; the program calls its `step` in a loop and sleeps as long as it says.
 //!
 //! | transport | feature | driver |
 //! |---|---|---|
 //! | UDP on smoltcp | `smoltcp-014` | [`smoltcp_014::Driver`] |
 //! | serial line on embedded-io | `embedded-io-07` | [`polled::Driver`] |
 //!
-//! A driver takes either link: the full one, or the [compact one](ackline::compact), which is a sixth of its size. (Tasks share a
-//! full one.)
+//! # Two links
+//!
+//! All of it carries either link: the full one ([`ackline::Link`]), or the [compact one](ackline::compact), which is a sixth of
+//! its size.
 //!
 //! # Cancelling
 //!
@@ -33,18 +35,18 @@
 
 pub use ackline;
 
-#[cfg(feature = "async")]
+#[cfg(feature = "embassy-sync-08")]
 mod clock;
 mod drive;
-#[cfg(feature = "async")]
+#[cfg(feature = "embassy-sync-08")]
 mod events;
-#[cfg(feature = "async")]
+#[cfg(feature = "embassy-sync-08")]
 mod port;
-#[cfg(feature = "async")]
+#[cfg(feature = "embassy-sync-08")]
 mod receiver;
-#[cfg(feature = "async")]
+#[cfg(feature = "embassy-sync-08")]
 mod sender;
-#[cfg(feature = "async")]
+#[cfg(feature = "embassy-sync-08")]
 mod state;
 
 #[cfg(feature = "embassy-net-09")]
@@ -58,16 +60,16 @@ pub mod smoltcp_014;
 #[cfg(feature = "postcard-1")]
 pub mod typed;
 
-#[cfg(feature = "async")]
+#[cfg(feature = "embassy-sync-08")]
 pub use clock::now;
 pub use drive::Drive;
-#[cfg(feature = "async")]
+#[cfg(feature = "embassy-sync-08")]
 pub use events::Events;
-#[cfg(feature = "async")]
+#[cfg(feature = "embassy-sync-08")]
 pub use port::Port;
-#[cfg(feature = "async")]
+#[cfg(feature = "embassy-sync-08")]
 pub use receiver::{Received, Receiver, RecvError};
-#[cfg(feature = "async")]
+#[cfg(feature = "embassy-sync-08")]
 pub use sender::{NotSettled, Sender};
-#[cfg(feature = "async")]
+#[cfg(feature = "embassy-sync-08")]
 pub use state::{State, WAITERS_MAX};

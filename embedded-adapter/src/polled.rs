@@ -11,13 +11,11 @@ const CHUNK_LEN: usize = 64;
 /// Chunks that one step reads. Chosen: the program gets its turn after 1 KiB, 90 ms at 115,200 bit/s.
 const CHUNKS_MAX: usize = 16;
 
-/// A link and its serial line. `N` is the length of its two buffers: that of the link's longest
-/// datagram or more.
-pub struct Driver<L: Drive, R, W, const N: usize> {
+/// A link, and the frames of its serial line. `N` is the length of its two buffers: that of the link's longest datagram or
+/// more. It is all zeros before the link is started, so that as a `static` it takes no flash.
+pub struct Driver<L, const N: usize> {
     link: L,
-    reader: R,
     deframer: Deframer<N>,
-    writer: W,
     check: FrameCheck,
     transmit: [u8; N],
 }
@@ -32,19 +30,20 @@ pub enum Error<R, W> {
     Write(W),
 }
 
-impl<L: Drive, R: Read + ReadReady, W: Write, const N: usize> Driver<L, R, W, N> {
-    /// `link` over the line of `reader` and `writer`, whose frames both ends check with `check`.
-    pub fn new(link: L, reader: R, writer: W, check: FrameCheck) -> Self {
-        Driver { link, reader, deframer: Deframer::new(check), writer, check, transmit: [0; N] }
+impl<L: Drive, const N: usize> Driver<L, N> {
+    /// A link that is not started, over a line whose frames both ends check with `check`.
+    pub const fn new(check: FrameCheck) -> Self {
+        Driver { link: L::UNSTARTED, deframer: Deframer::new(check), check, transmit: [0; N] }
     }
 
-    /// The link, to send, receive, and poll events. Call [`step`](Self::step) afterwards.
+    /// The link, to be started. Afterwards, [`step`](Self::step) lends it to the application.
     pub fn link(&mut self) -> &mut L {
         &mut self.link
     }
 
-    /// Takes what has arrived, sends what is due. Returns when to call again at the latest; `None` if only bytes from the
-    /// line or the program's own calls can give it work.
+    /// Takes what has arrived from `reader`, lets the `application` receive, send, and poll events, and sends to `writer` what
+    /// is due. Returns when to call again at the latest; `None` if only bytes from the line or the application can give
+    /// it work.
     ///
     /// Writing blocks until the bytes have left, which takes the frame's time on the line.
     ///
@@ -52,19 +51,26 @@ impl<L: Drive, R: Read + ReadReady, W: Write, const N: usize> Driver<L, R, W, N>
     ///
     /// [`Error`], with that of the line. A frame that was cut short is lost to damage, and the link sends its content
     /// again.
-    pub fn step(&mut self, now: impl Fn() -> Instant) -> Result<Option<Instant>, Error<R::Error, W::Error>> {
+    pub fn step<R: Read + ReadReady, W: Write>(
+        &mut self,
+        now: impl Fn() -> Instant,
+        reader: &mut R,
+        writer: &mut W,
+        application: impl FnOnce(&mut L),
+    ) -> Result<Option<Instant>, Error<R::Error, W::Error>> {
         for _ in 0..CHUNKS_MAX {
-            if !self.reader.read_ready().map_err(Error::Read)? {
+            if !reader.read_ready().map_err(Error::Read)? {
                 break;
             }
-            self.receive(&now)?;
+            self.receive(&now, reader).map_err(Error::Read)?;
         }
         if self.link.poll_timeout().is_some_and(|deadline| deadline <= now()) {
             self.link.handle_timeout(now());
         }
+        application(&mut self.link);
         // Read the clock for every frame: the one before it took its time to leave, and timers start now.
         while let Some(len) = self.link.poll_transmit(now(), &mut self.transmit) {
-            self.send(len)?;
+            self.send(len, writer).map_err(Error::Write)?;
         }
         Ok(self.link.poll_timeout())
     }
@@ -74,9 +80,9 @@ impl<L: Drive, R: Read + ReadReady, W: Write, const N: usize> Driver<L, R, W, N>
         self.deframer.stats()
     }
 
-    fn receive(&mut self, now: &impl Fn() -> Instant) -> Result<(), Error<R::Error, W::Error>> {
+    fn receive<R: Read>(&mut self, now: &impl Fn() -> Instant, reader: &mut R) -> Result<(), R::Error> {
         let mut chunk = [0; CHUNK_LEN];
-        let len = self.reader.read(&mut chunk).map_err(Error::Read)?;
+        let len = reader.read(&mut chunk)?;
         let mut bytes = &chunk[..len];
         while !bytes.is_empty() {
             let (consumed, datagram) = self.deframer.push(bytes);
@@ -88,7 +94,7 @@ impl<L: Drive, R: Read + ReadReady, W: Write, const N: usize> Driver<L, R, W, N>
         Ok(())
     }
 
-    fn send(&mut self, len: usize) -> Result<(), Error<R::Error, W::Error>> {
+    fn send<W: Write>(&mut self, len: usize, writer: &mut W) -> Result<(), W::Error> {
         let datagram = &self.transmit[..len];
         // There is no telling how long the line was silent, and one more byte is cheap.
         let mut encoder = FrameEncoder::after_silence(self.check, datagram);
@@ -96,9 +102,9 @@ impl<L: Drive, R: Read + ReadReady, W: Write, const N: usize> Driver<L, R, W, N>
         loop {
             let len = encoder.fill(datagram, &mut chunk);
             if len == 0 {
-                return self.writer.flush().map_err(Error::Write);
+                return writer.flush();
             }
-            self.writer.write_all(&chunk[..len]).map_err(Error::Write)?;
+            writer.write_all(&chunk[..len])?;
         }
     }
 }

@@ -3,27 +3,32 @@
 use core::task::{Context, Poll};
 
 use ackline::Receipt;
-use ackline::congestion::Controller;
-use ackline::storage::Storage;
-use embassy_sync::blocking_mutex::raw::RawMutex;
+use embassy_sync::blocking_mutex::raw::{NoopRawMutex, RawMutex};
 
-use crate::state::State;
-use crate::{clock, now};
+use crate::state::Shared;
+use crate::{Drive, clock, now};
 
 /// The side of the link that faces the network. The runners of this crate take it; write your own runner around it for
 /// another transport.
-pub struct Port<'a, M: RawMutex, S: Storage, C: Controller> {
-    pub(crate) state: &'a State<M, S, C>,
+pub struct Port<'a, L, M = NoopRawMutex> {
+    pub(crate) shared: &'a Shared<L, M>,
+    pub(crate) received: &'a mut [u8],
+    pub(crate) transmit: &'a mut [u8],
 }
 
-impl<M: RawMutex, S: Storage, C: Controller> Port<'_, M, S, C> {
+impl<'a, L: Drive, M: RawMutex> Port<'a, L, M> {
+    /// The state's two buffers, for what arrives and for what is to leave. Empty when they were taken before.
+    pub fn take_buffers(&mut self) -> (&'a mut [u8], &'a mut [u8]) {
+        (core::mem::take(&mut self.received), core::mem::take(&mut self.transmit))
+    }
+
     /// Passes a datagram to the link, and wakes whom it concerns.
     pub fn handle_datagram(&self, datagram: &[u8]) -> Receipt {
-        self.state.with(|shared| {
-            let receipt = shared.link().handle_datagram(now(), datagram);
+        self.shared.with(|guarded| {
+            let receipt = guarded.link.handle_datagram(now(), datagram);
             if matches!(receipt, Receipt::Accepted) {
-                shared.receiver.wake();
-                shared.pass_events();
+                guarded.receiver.wake();
+                guarded.pass_events();
             }
             receipt
         })
@@ -35,19 +40,19 @@ impl<M: RawMutex, S: Storage, C: Controller> Port<'_, M, S, C> {
     ///
     /// Ask only when the transport has taken the datagram before: the link's timers start now.
     pub fn poll_transmit(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Option<usize>> {
-        self.state.with(|shared| {
-            shared.runner.register(cx.waker());
+        self.shared.with(|guarded| {
+            guarded.runner.register(cx.waker());
             let now = now();
-            if shared.link().poll_timeout().is_some_and(|deadline| deadline <= now) {
-                shared.link().handle_timeout(now);
+            if guarded.link.poll_timeout().is_some_and(|deadline| deadline <= now) {
+                guarded.link.handle_timeout(now);
             }
-            let len = shared.link().poll_transmit(now, buffer);
-            shared.pass_events();
+            let len = guarded.link.poll_transmit(now, buffer);
+            guarded.pass_events();
             match len {
                 Some(len) => Poll::Ready(Some(len)),
-                None if shared.link().is_closed() => Poll::Ready(None),
+                None if guarded.link.is_closed() => Poll::Ready(None),
                 None => {
-                    if let Some(deadline) = shared.link().poll_timeout() {
+                    if let Some(deadline) = guarded.link.poll_timeout() {
                         clock::wake_at(deadline, cx);
                     }
                     Poll::Pending

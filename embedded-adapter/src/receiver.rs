@@ -5,16 +5,16 @@ use core::future::poll_fn;
 use core::task::Poll;
 
 use ackline::congestion::Controller;
-use ackline::storage::Storage;
-use ackline::{Channel, Delivery, DeliveryId, UnknownDelivery};
-use embassy_sync::blocking_mutex::raw::RawMutex;
+use ackline::storage::{Item, Storage};
+use ackline::{Channel, Delivery, DeliveryId, Link, UnknownDelivery};
+use embassy_sync::blocking_mutex::raw::{NoopRawMutex, RawMutex};
 
-use crate::now;
-use crate::state::State;
+use crate::state::Shared;
+use crate::{Drive, now};
 
 /// Receives messages, in one task.
-pub struct Receiver<'a, M: RawMutex, S: Storage, C: Controller> {
-    pub(crate) state: &'a State<M, S, C>,
+pub struct Receiver<'a, L, M = NoopRawMutex> {
+    pub(crate) shared: &'a Shared<L, M>,
 }
 
 /// A message that was copied to the caller's buffer.
@@ -55,14 +55,14 @@ impl fmt::Display for RecvError {
 
 impl core::error::Error for RecvError {}
 
-impl<M: RawMutex, S: Storage, C: Controller> Receiver<'_, M, S, C> {
+impl<L: Drive, M: RawMutex> Receiver<'_, L, M> {
     /// Takes the next message, copied to the start of `buffer`. Dropped before it is ready, it has taken nothing.
     ///
     /// # Errors
     ///
     /// [`RecvError`], each with its remedy.
     pub async fn recv(&mut self, buffer: &mut [u8]) -> Result<Received, RecvError> {
-        let needed = self.state.with(|shared| shared.message_max);
+        let needed = self.shared.with(|guarded| guarded.link.message_max());
         if buffer.len() < needed {
             return Err(RecvError::BufferTooSmall { needed });
         }
@@ -84,34 +84,37 @@ impl<M: RawMutex, S: Storage, C: Controller> Receiver<'_, M, S, C> {
     pub async fn recv_with<R>(&mut self, read: impl FnOnce(Delivery<'_>) -> R) -> Result<R, RecvError> {
         let mut read = Some(read);
         poll_fn(|cx| {
-            self.state.with(|shared| {
-                if let Some(delivery) = shared.link().recv(now())
+            self.shared.with(|guarded| {
+                if let Some(delivery) = guarded.link.recv(now())
                     && let Some(read) = read.take()
                 {
                     let result = read(delivery);
                     // Room for the peer's next message, and a settlement to tell it.
-                    shared.on_application();
+                    guarded.on_application();
                     return Poll::Ready(Ok(result));
                 }
-                if shared.link().is_closed() {
+                if guarded.link.is_closed() {
                     return Poll::Ready(Err(RecvError::Closed));
                 }
-                shared.receiver.register(cx.waker());
+                guarded.receiver.register(cx.waker());
                 Poll::Pending
             })
         })
         .await
     }
+}
 
+/// What only the full link has.
+impl<S: Storage, C: Controller + Item, M: RawMutex> Receiver<'_, Link<S, C>, M> {
     /// Settles a message of a channel that is settled explicitly.
     ///
     /// # Errors
     ///
     /// [`UnknownDelivery`] if it was settled before, or its sender has restarted since.
     pub fn settle(&mut self, id: DeliveryId) -> Result<(), UnknownDelivery> {
-        self.state.with(|shared| {
-            let result = shared.link().settle(now(), id);
-            shared.on_application();
+        self.shared.with(|guarded| {
+            let result = guarded.link.settle(now(), id);
+            guarded.on_application();
             result
         })
     }

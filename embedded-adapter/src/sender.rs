@@ -5,25 +5,25 @@ use core::future::poll_fn;
 use core::task::Poll;
 
 use ackline::congestion::Controller;
-use ackline::storage::Storage;
+use ackline::storage::{Item, Storage};
 use ackline::{Channel, Event, FailReason, Instant, Link, MessageId, SendError};
-use embassy_sync::blocking_mutex::raw::RawMutex;
+use embassy_sync::blocking_mutex::raw::{NoopRawMutex, RawMutex};
 
-use crate::now;
-use crate::state::{Shared, State};
+use crate::state::{Guarded, Shared};
+use crate::{Drive, now};
 
 /// Sends messages. Copy it to every task that sends.
-pub struct Sender<'a, M: RawMutex, S: Storage, C: Controller> {
-    pub(crate) state: &'a State<M, S, C>,
+pub struct Sender<'a, L, M = NoopRawMutex> {
+    pub(crate) shared: &'a Shared<L, M>,
 }
 
-impl<M: RawMutex, S: Storage, C: Controller> Clone for Sender<'_, M, S, C> {
+impl<L, M> Clone for Sender<'_, L, M> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<M: RawMutex, S: Storage, C: Controller> Copy for Sender<'_, M, S, C> {}
+impl<L, M> Copy for Sender<'_, L, M> {}
 
 /// Why [`Sender::send_settled`] cannot say that the peer's application has the message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,7 +50,7 @@ impl fmt::Display for NotSettled {
 
 impl core::error::Error for NotSettled {}
 
-impl<M: RawMutex, S: Storage, C: Controller> Sender<'_, M, S, C> {
+impl<L: Drive, M: RawMutex> Sender<'_, L, M> {
     /// Opens the link. One side has to; it does no harm if both do.
     pub fn connect(&self) {
         self.act(|link, now| link.connect(now));
@@ -74,21 +74,6 @@ impl<M: RawMutex, S: Storage, C: Controller> Sender<'_, M, S, C> {
         self.send_when_room(|link| link.send(now(), channel, payload)).await
     }
 
-    /// Queues a message as soon as there is room; it expires at `deadline` unless it is settled by then. Compare with
-    /// [`now`](crate::now).
-    ///
-    /// # Errors
-    ///
-    /// As [`send`](Self::send).
-    pub async fn send_before(
-        &self,
-        channel: Channel,
-        payload: &[u8],
-        deadline: Instant,
-    ) -> Result<MessageId, SendError> {
-        self.send_when_room(|link| link.send_before(now(), channel, payload, deadline)).await
-    }
-
     /// Sends a message and waits until the peer's application has accepted it. Its outcome is not reported to
     /// [`Events`](crate::Events). Dropped before it has queued the message, it has sent nothing; dropped while it waits for
     /// the outcome, it takes nothing back: the message goes on its way, and the outcome to `Events`.
@@ -98,19 +83,19 @@ impl<M: RawMutex, S: Storage, C: Controller> Sender<'_, M, S, C> {
     /// [`NotSettled`], with the reason.
     pub async fn send_settled(&self, channel: Channel, payload: &[u8]) -> Result<(), NotSettled> {
         let place = poll_fn(|cx| {
-            self.state.with(|shared| {
-                let Some(place) = shared.free_place() else {
-                    shared.wait_with_senders(cx.waker());
+            self.shared.with(|guarded| {
+                let Some(place) = guarded.free_place() else {
+                    guarded.wait_with_senders(cx.waker());
                     return Poll::Pending;
                 };
-                let sent = shared.send_or_wait(cx, |link| link.send(now(), channel, payload));
+                let sent = guarded.send_or_wait(cx, |link| link.send(now(), channel, payload));
                 let Some(sent) = sent else { return Poll::Pending };
                 // In the same breath, or the outcome could pass by.
                 let taken = sent.map(|id| {
-                    shared.wait_in(place, id);
-                    Place { sender: self, place }
+                    guarded.wait_in(place, id);
+                    Place { shared: self.shared, place }
                 });
-                shared.on_application();
+                guarded.on_application();
                 Poll::Ready(taken)
             })
         })
@@ -131,30 +116,30 @@ impl<M: RawMutex, S: Storage, C: Controller> Sender<'_, M, S, C> {
 
     /// Whether the handshake is complete.
     pub fn is_connected(&self) -> bool {
-        self.state.with(|shared| shared.link().is_connected())
+        self.shared.with(|guarded| guarded.link.is_connected())
     }
 
-    /// The link's counters.
+    /// The link's counters. A compact link keeps none: all zeros.
     pub fn stats(&self) -> ackline::Stats {
-        self.state.with(|shared| shared.link().stats())
+        self.shared.with(|guarded| guarded.link.stats())
     }
 
-    fn act<R>(&self, act: impl FnOnce(&mut Link<S, C>, Instant) -> R) -> R {
-        self.state.with(|shared| {
-            let result = act(shared.link(), now());
-            shared.on_application();
+    fn act<R>(&self, act: impl FnOnce(&mut L, Instant) -> R) -> R {
+        self.shared.with(|guarded| {
+            let result = act(&mut guarded.link, now());
+            guarded.on_application();
             result
         })
     }
 
     async fn send_when_room(
         &self,
-        mut send: impl FnMut(&mut Link<S, C>) -> Result<MessageId, SendError>,
+        mut send: impl FnMut(&mut L) -> Result<MessageId, SendError>,
     ) -> Result<MessageId, SendError> {
         poll_fn(|cx| {
-            self.state.with(|shared| match shared.send_or_wait(cx, &mut send) {
+            self.shared.with(|guarded| match guarded.send_or_wait(cx, &mut send) {
                 Some(sent) => {
-                    shared.on_application();
+                    guarded.on_application();
                     Poll::Ready(sent)
                 }
                 None => Poll::Pending,
@@ -164,32 +149,50 @@ impl<M: RawMutex, S: Storage, C: Controller> Sender<'_, M, S, C> {
     }
 }
 
+/// What only the full link has.
+impl<S: Storage, C: Controller + Item, M: RawMutex> Sender<'_, Link<S, C>, M> {
+    /// Queues a message as soon as there is room; it expires at `deadline` unless it is settled by then. Compare with
+    /// [`now`](crate::now).
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub async fn send_before(
+        &self,
+        channel: Channel,
+        payload: &[u8],
+        deadline: Instant,
+    ) -> Result<MessageId, SendError> {
+        self.send_when_room(|link| link.send_before(now(), channel, payload, deadline)).await
+    }
+}
+
 /// A place among those that wait for an outcome, free again when dropped.
-struct Place<'a, M: RawMutex, S: Storage, C: Controller> {
-    sender: &'a Sender<'a, M, S, C>,
+struct Place<'a, L: Drive, M: RawMutex> {
+    shared: &'a Shared<L, M>,
     place: usize,
 }
 
-impl<M: RawMutex, S: Storage, C: Controller> Place<'_, M, S, C> {
+impl<L: Drive, M: RawMutex> Place<'_, L, M> {
     fn poll_outcome(&self, cx: &mut core::task::Context<'_>) -> Poll<Result<(), NotSettled>> {
-        self.with(|shared, place| match shared.take_outcome(place) {
+        self.with(|guarded, place| match guarded.take_outcome(place) {
             Some(Event::Expired(_)) => Poll::Ready(Err(NotSettled::Expired)),
             Some(Event::Failed(_, reason)) => Poll::Ready(Err(NotSettled::Failed(reason))),
             Some(_) => Poll::Ready(Ok(())),
             None => {
-                shared.wait_with_senders(cx.waker());
+                guarded.wait_with_senders(cx.waker());
                 Poll::Pending
             }
         })
     }
 
-    fn with<R>(&self, use_it: impl FnOnce(&mut Shared<S, C>, usize) -> R) -> R {
-        self.sender.state.with(|shared| use_it(shared, self.place))
+    fn with<R>(&self, use_it: impl FnOnce(&mut Guarded<L>, usize) -> R) -> R {
+        self.shared.with(|guarded| use_it(guarded, self.place))
     }
 }
 
-impl<M: RawMutex, S: Storage, C: Controller> Drop for Place<'_, M, S, C> {
+impl<L: Drive, M: RawMutex> Drop for Place<'_, L, M> {
     fn drop(&mut self) {
-        self.with(Shared::leave);
+        self.with(Guarded::leave);
     }
 }

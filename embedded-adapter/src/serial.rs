@@ -3,29 +3,27 @@
 use core::fmt;
 use core::future::poll_fn;
 
-use ackline::congestion::Controller;
-use ackline::framing::{Deframer, FrameCheck, FrameEncoder, FrameStats};
-use ackline::storage::Storage;
+use ackline::framing::{DeframerIn, FrameCheck, FrameEncoder, FrameStats};
 use embassy_futures::select::{Either, select};
 use embassy_futures::yield_now;
-use embassy_sync::blocking_mutex::raw::RawMutex;
+use embassy_sync::blocking_mutex::raw::{NoopRawMutex, RawMutex};
 use embedded_io_async::{Read, Write};
 
-use crate::Port;
+use crate::{Drive, Port};
 
 /// Bytes read or written at one time. Chosen: four FIFOs of a common UART.
 const CHUNK_LEN: usize = 64;
 
-/// Carries one link over one serial line. `N` is the length of its two buffers: `Config::datagram_max` or more.
+/// Carries one link over one serial line.
 ///
 /// It writes one frame at a time and asks the link for the next one only when the last byte of that has left
 /// (`flush`), so nothing the link has counted as sent waits behind something else.
-pub struct Runner<'a, M: RawMutex, S: Storage, C: Controller, R, W, const N: usize> {
-    port: Port<'a, M, S, C>,
+pub struct Runner<'a, L, R, W, M = NoopRawMutex> {
+    port: Port<'a, L, M>,
     reader: R,
-    deframer: Deframer<N>,
+    deframer: DeframerIn<&'a mut [u8]>,
     writer: W,
-    outgoing: Outgoing<N>,
+    outgoing: Outgoing<'a>,
 }
 
 /// Why a runner stopped. Call it again when the line is in order: it goes on where it was.
@@ -52,12 +50,12 @@ impl<R: fmt::Debug, W: fmt::Debug> fmt::Display for Error<R, W> {
 
 impl<R: fmt::Debug, W: fmt::Debug> core::error::Error for Error<R, W> {}
 
-impl<'a, M: RawMutex, S: Storage, C: Controller, R: Read, W: Write, const N: usize>
-    Runner<'a, M, S, C, R, W, N>
-{
+impl<'a, L: Drive, R: Read, W: Write, M: RawMutex> Runner<'a, L, R, W, M> {
     /// Over the line of `reader` and `writer`, whose frames both ends check with `check`.
-    pub fn new(port: Port<'a, M, S, C>, reader: R, writer: W, check: FrameCheck) -> Self {
-        Runner { port, reader, deframer: Deframer::new(check), writer, outgoing: Outgoing::new(check) }
+    pub fn new(mut port: Port<'a, L, M>, reader: R, writer: W, check: FrameCheck) -> Self {
+        let (received, transmit) = port.take_buffers();
+        let outgoing = Outgoing::new(check, transmit);
+        Runner { port, reader, deframer: DeframerIn::over(received, check), writer, outgoing }
     }
 
     /// Carries frames until the link is closed. May be dropped and called again.
@@ -81,10 +79,10 @@ impl<'a, M: RawMutex, S: Storage, C: Controller, R: Read, W: Write, const N: usi
 }
 
 /// Passes what arrives to the link, for ever.
-async fn receive<M: RawMutex, S: Storage, C: Controller, R: Read, E, const N: usize>(
-    port: &Port<'_, M, S, C>,
+async fn receive<L: Drive, R: Read, M: RawMutex, E>(
+    port: &Port<'_, L, M>,
     reader: &mut R,
-    deframer: &mut Deframer<N>,
+    deframer: &mut DeframerIn<&mut [u8]>,
 ) -> Error<R::Error, E> {
     let mut chunk = [0; CHUNK_LEN];
     loop {
@@ -108,9 +106,9 @@ async fn receive<M: RawMutex, S: Storage, C: Controller, R: Read, E, const N: us
 
 /// A frame on its way out. All of it is state of the runner, so that a runner that is dropped and called again
 /// goes on with the very next byte.
-struct Outgoing<const N: usize> {
+struct Outgoing<'a> {
     check: FrameCheck,
-    datagram: [u8; N],
+    datagram: &'a mut [u8],
     datagram_len: usize,
     encoder: Option<FrameEncoder>,
     chunk: [u8; CHUNK_LEN],
@@ -121,11 +119,11 @@ struct Outgoing<const N: usize> {
     is_leaving: bool,
 }
 
-impl<const N: usize> Outgoing<N> {
-    fn new(check: FrameCheck) -> Self {
+impl<'a> Outgoing<'a> {
+    fn new(check: FrameCheck, datagram: &'a mut [u8]) -> Self {
         Outgoing {
             check,
-            datagram: [0; N],
+            datagram,
             datagram_len: 0,
             encoder: None,
             chunk: [0; CHUNK_LEN],
@@ -135,9 +133,9 @@ impl<const N: usize> Outgoing<N> {
         }
     }
 
-    async fn send<M: RawMutex, S: Storage, C: Controller, W: Write, E>(
+    async fn send<L: Drive, W: Write, M: RawMutex, E>(
         &mut self,
-        port: &Port<'_, M, S, C>,
+        port: &Port<'_, L, M>,
         writer: &mut W,
     ) -> Result<(), Error<E, W::Error>> {
         loop {
@@ -155,7 +153,7 @@ impl<const N: usize> Outgoing<N> {
             }
             let mut was_silent = false;
             let next = poll_fn(|cx| {
-                let next = port.poll_transmit(cx, &mut self.datagram);
+                let next = port.poll_transmit(cx, self.datagram);
                 was_silent |= next.is_pending();
                 next
             });

@@ -3,33 +3,39 @@
 use core::cell::RefCell;
 use core::task::{Context, Waker};
 
-use ackline::congestion::Controller;
-use ackline::storage::Storage;
-use ackline::{Config, Event, Link, MessageId, SendError};
-use embassy_sync::blocking_mutex::{Mutex, raw::RawMutex};
+use ackline::{Event, MessageId, SendError};
+use embassy_sync::blocking_mutex::{
+    Mutex,
+    raw::{NoopRawMutex, RawMutex},
+};
 use embassy_sync::waitqueue::{MultiWakerRegistration, WakerRegistration};
 
-use crate::{Events, Port, Receiver, Sender};
+use crate::{Drive, Events, Port, Receiver, Sender};
 
 /// Calls of [`Sender::send_settled`] that can wait at one time; further ones wait for a place. Chosen: a place costs 20
 /// bytes, and tasks that wait for their own message are few.
 pub const WAITERS_MAX: usize = 4;
 
-/// A link and the tasks that wait for it. Put it in a `static`, then [`open`](State::open) it.
+/// A link, the buffers of its transport, and the tasks that wait for it. Put it in a `static` (it is all zeros and takes no
+/// flash), start its [`link`](State::link), then [`split`](State::split) it.
 ///
-/// `M` guards it: [`NoopRawMutex`](embassy_sync::blocking_mutex::raw::NoopRawMutex) when all tasks run on one executor, which
-/// costs nothing, or [`CriticalSectionRawMutex`](embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex) when they run
+/// `N` is the length of each of the two buffers: that of the link's longest datagram or more.
+///
+/// `M` guards the link: [`NoopRawMutex`] as long as all tasks run on one executor, which costs nothing, or
+/// [`CriticalSectionRawMutex`](embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex) when they run
 /// on several; interrupts are then masked while the link handles a datagram.
-pub struct State<M: RawMutex, S: Storage, C: Controller> {
-    shared: Mutex<M, RefCell<Shared<S, C>>>,
+pub struct State<L, const N: usize, M = NoopRawMutex> {
+    shared: Shared<L, M>,
+    received: [u8; N],
+    transmit: [u8; N],
 }
 
+/// A link behind its mutex.
+pub(crate) struct Shared<L, M>(Mutex<M, RefCell<Guarded<L>>>);
+
 /// What the mutex guards.
-pub(crate) struct Shared<S: Storage, C: Controller> {
-    /// Present while the halves exist: `open` makes them and it together.
-    link: Option<Link<S, C>>,
-    /// The longest message that can arrive, in bytes.
-    pub(crate) message_max: usize,
+pub(crate) struct Guarded<L> {
+    pub(crate) link: L,
     pub(crate) runner: WakerRegistration,
     pub(crate) receiver: WakerRegistration,
     pub(crate) events: WakerRegistration,
@@ -37,77 +43,84 @@ pub(crate) struct Shared<S: Storage, C: Controller> {
     pub(crate) senders: MultiWakerRegistration<{ 2 * WAITERS_MAX }>,
     waiting: [Waiting; WAITERS_MAX],
     /// The next event for [`Events`], if it is alive.
-    pub(crate) next_event: Option<Event>,
+    pub(crate) next_event: NextEvent,
     pub(crate) has_events: bool,
 }
 
 /// A place of [`Sender::send_settled`].
+// Numbered, as what is free must be all zeros.
 #[derive(Clone, Copy)]
+#[repr(u8)]
 enum Waiting {
-    Free,
-    For(MessageId),
-    Done(Event),
+    Free = 0,
+    For(MessageId) = 1,
+    Done(Event) = 2,
     /// Its waiter has the outcome, and is about to leave.
-    Told,
+    Told = 3,
     /// The outcome came, and its waiter was dropped before it looked: it goes to [`Events`].
-    Left(Event),
+    Left(Event) = 4,
 }
 
-impl<M: RawMutex, S: Storage, C: Controller> State<M, S, C> {
-    /// A state without a link.
+/// An `Option` of which `None` is all zeros.
+#[derive(Clone, Copy)]
+#[repr(u8)]
+pub(crate) enum NextEvent {
+    None = 0,
+    Some(Event) = 1,
+}
+
+impl<L: Drive, const N: usize, M: RawMutex> State<L, N, M> {
+    /// A state with a link that is not started.
     #[allow(clippy::new_without_default)]
     pub const fn new() -> Self {
         State {
-            shared: Mutex::new(RefCell::new(Shared {
-                link: None,
-                message_max: 0,
+            shared: Shared(Mutex::new(RefCell::new(Guarded {
+                link: L::UNSTARTED,
                 runner: WakerRegistration::new(),
                 receiver: WakerRegistration::new(),
                 events: WakerRegistration::new(),
                 senders: MultiWakerRegistration::new(),
                 waiting: [Waiting::Free; WAITERS_MAX],
-                next_event: None,
-                has_events: true,
-            })),
+                next_event: NextEvent::None,
+                has_events: false,
+            }))),
+            received: [0; N],
+            transmit: [0; N],
         }
     }
 
-    /// A new link, as its four owners. It waits for its peer; [`Sender::connect`] makes it the one that opens. `seed` must
-    /// differ at every boot.
+    /// The link, to be started.
+    pub fn link(&mut self) -> &mut L {
+        &mut self.shared.0.get_mut().get_mut().link
+    }
+
+    /// The four owners of a link that was started. It waits for its peer; [`Sender::connect`] makes it the one that opens.
     ///
     /// Drop [`Events`] if nobody listens: while it exists, events wait for it, and outboxes fill up behind them.
     #[allow(clippy::type_complexity)]
-    pub fn open(
-        &mut self,
-        config: &Config,
-        congestion: C,
-        seed: u64,
-    ) -> (Port<'_, M, S, C>, Sender<'_, M, S, C>, Receiver<'_, M, S, C>, Events<'_, M, S, C>) {
-        let shared = self.shared.get_mut().get_mut();
-        shared.link = Some(Link::new(config, congestion, seed));
-        shared.message_max = (config.message_max as usize).min(S::BYTES_MAX);
-        shared.waiting = [Waiting::Free; WAITERS_MAX];
-        shared.next_event = None;
-        shared.has_events = true;
-        let state = &*self;
-        (Port { state }, Sender { state }, Receiver { state }, Events { state })
-    }
-
-    /// The only way to the link: no await can come between taking and giving it back.
-    pub(crate) fn with<R>(&self, use_it: impl FnOnce(&mut Shared<S, C>) -> R) -> R {
-        self.shared.lock(|shared| use_it(&mut shared.borrow_mut()))
+    pub fn split(&mut self) -> (Port<'_, L, M>, Sender<'_, L, M>, Receiver<'_, L, M>, Events<'_, L, M>) {
+        let State { shared, received, transmit } = self;
+        let guarded = shared.0.get_mut().get_mut();
+        guarded.waiting = [Waiting::Free; WAITERS_MAX];
+        guarded.next_event = NextEvent::None;
+        guarded.has_events = true;
+        let shared = &*shared;
+        (Port { shared, received, transmit }, Sender { shared }, Receiver { shared }, Events { shared })
     }
 }
 
-impl<S: Storage, C: Controller> Shared<S, C> {
-    pub(crate) fn link(&mut self) -> &mut Link<S, C> {
-        self.link.as_mut().expect("only the halves come here, and they have a link")
+impl<L, M: RawMutex> Shared<L, M> {
+    /// The only way to the link: no await can come between taking and giving it back.
+    pub(crate) fn with<R>(&self, use_it: impl FnOnce(&mut Guarded<L>) -> R) -> R {
+        self.0.lock(|guarded| use_it(&mut guarded.borrow_mut()))
     }
+}
 
+impl<L: Drive> Guarded<L> {
     /// Passes on what happened, until an event must wait for [`Events`] to take it.
     pub(crate) fn pass_events(&mut self) {
-        while self.next_event.is_none() {
-            let Some(event) = self.take_left().or_else(|| self.link().poll_event()) else { return };
+        while matches!(self.next_event, NextEvent::None) {
+            let Some(event) = self.take_left().or_else(|| self.link.poll_event()) else { return };
             if let Some(id) = decided(&event) {
                 // An outcome makes room in the outbox, whoever asked for it.
                 self.senders.wake();
@@ -122,7 +135,7 @@ impl<S: Storage, C: Controller> Shared<S, C> {
                 self.receiver.wake();
             }
             if self.has_events {
-                self.next_event = Some(event);
+                self.next_event = NextEvent::Some(event);
                 self.events.wake();
             }
         }
@@ -186,9 +199,9 @@ impl<S: Storage, C: Controller> Shared<S, C> {
     pub(crate) fn send_or_wait(
         &mut self,
         cx: &mut Context<'_>,
-        send: impl FnOnce(&mut Link<S, C>) -> Result<MessageId, SendError>,
+        send: impl FnOnce(&mut L) -> Result<MessageId, SendError>,
     ) -> Option<Result<MessageId, SendError>> {
-        match send(self.link()) {
+        match send(&mut self.link) {
             Err(SendError::Full) => {
                 self.wait_with_senders(cx.waker());
                 None

@@ -47,19 +47,17 @@ pub fn decode<'b, T: serde::Deserialize<'b>>(payload: &'b [u8]) -> Result<T, Mal
     postcard::from_bytes(payload)
 }
 
-#[cfg(feature = "async")]
+#[cfg(feature = "embassy-sync-08")]
 mod tasks {
-    use ackline::congestion::Controller;
-    use ackline::storage::Storage;
     use ackline::{Channel, MessageId};
     use embassy_sync::blocking_mutex::raw::RawMutex;
     use serde::Serialize;
     use serde::de::DeserializeOwned;
 
     use super::{Malformed, SendTypedError, decode, encode};
-    use crate::{Receiver, RecvError, Sender};
+    use crate::{Drive, Receiver, RecvError, Sender};
 
-    impl<M: RawMutex, S: Storage, C: Controller> Sender<'_, M, S, C> {
+    impl<L: Drive, M: RawMutex> Sender<'_, L, M> {
         /// As [`send`](Sender::send), a value whose encoding has at most `N` bytes.
         ///
         /// # Errors
@@ -76,7 +74,7 @@ mod tasks {
         }
     }
 
-    impl<M: RawMutex, S: Storage, C: Controller> Receiver<'_, M, S, C> {
+    impl<L: Drive, M: RawMutex> Receiver<'_, L, M> {
         /// Takes the next message as a `T`. For types that borrow from the message, use
         /// [`recv_with`](Receiver::recv_with) and [`decode`].
         ///

@@ -11,15 +11,14 @@ use std::task::{Context, Poll, Waker};
 use ackline::congestion::FixedRate;
 use ackline::framing::FrameCheck;
 use ackline::storage::Inline;
-use ackline::{Channel, Config, Event};
+use ackline::{Channel, Config, Event, Link};
 use ackline_embedded::serial::Runner;
 use ackline_embedded::{State, embassy_net_09};
 use common::cable::{Memory, address, cable, socket};
 use common::{Counter, Wire, clock};
-use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_time::{Duration, MockDriver};
 
-type Node = State<NoopRawMutex, Inline<1, 4, 512, 8>, FixedRate>;
+type Node = State<Link<Inline<1, 4, 512, 8>, FixedRate>, 192>;
 type Woken<'a> = (Pin<Box<dyn Future<Output = ()> + 'a>>, Arc<Counter>);
 
 fn task<'a>(future: impl Future<Output = ()> + 'a) -> Woken<'a> {
@@ -51,18 +50,23 @@ fn config() -> Config {
     config
 }
 
+/// Two nodes, started.
+fn pair(config: &Config) -> (Node, Node) {
+    let (mut left, mut right) = (Node::new(), Node::new());
+    left.link().start(config, FixedRate::new(100_000), 1);
+    right.link().start(config, FixedRate::new(100_000), 2);
+    (left, right)
+}
+
 #[test]
 fn idle_link_on_a_serial_line_wakes_nobody_in_an_hour() {
     let _turn = clock();
-    let (mut left, mut right) = (Node::new(), Node::new());
-    let rate = FixedRate::new(100_000);
-    let (left_port, sender, _left_receiver, mut left_events) = left.open(&config(), rate, 1);
-    let (right_port, far_sender, mut receiver, mut right_events) = right.open(&config(), rate, 2);
+    let (mut left, mut right) = pair(&config());
+    let (left_port, sender, _left_receiver, mut left_events) = left.split();
+    let (right_port, far_sender, mut receiver, mut right_events) = right.split();
     let (there, back) = (Wire::default(), Wire::default());
-    let mut left_runner =
-        Runner::<_, _, _, _, _, 192>::new(left_port, back.clone(), there.clone(), FrameCheck::Crc32);
-    let mut right_runner =
-        Runner::<_, _, _, _, _, 192>::new(right_port, there.clone(), back.clone(), FrameCheck::Crc32);
+    let mut left_runner = Runner::new(left_port, back.clone(), there.clone(), FrameCheck::Crc32);
+    let mut right_runner = Runner::new(right_port, there.clone(), back.clone(), FrameCheck::Crc32);
     sender.connect();
     sender.try_send(Channel(0), b"hello").unwrap();
     let mut tasks = [
@@ -83,16 +87,15 @@ fn idle_link_on_embassy_net_wakes_nobody_in_an_hour() {
     config.datagram_max = 192;
     config.message_max = 64;
     let (mut memory, mut far_memory) = (Memory::new(), Memory::new());
-    let (mut left, mut right) = (Node::new(), Node::new());
-    let rate = FixedRate::new(100_000);
-    let (left_port, sender, _left_receiver, mut left_events) = left.open(&config, rate, 1);
-    let (right_port, far_sender, mut receiver, mut right_events) = right.open(&config, rate, 2);
+    let (mut left, mut right) = pair(&config);
+    let (left_port, sender, _left_receiver, mut left_events) = left.split();
+    let (right_port, far_sender, mut receiver, mut right_events) = right.split();
     let (end, far_end) = cable();
     let (sent, far_sent) = (end.sent.clone(), far_end.sent.clone());
     let (mut network, near) = socket(&mut memory, end, 1);
     let (mut far_network, far) = socket(&mut far_memory, far_end, 2);
-    let mut left_runner = embassy_net_09::Runner::<_, _, _, 192>::new(left_port, near, Some(address(2)));
-    let mut right_runner = embassy_net_09::Runner::<_, _, _, 192>::new(right_port, far, None);
+    let mut left_runner = embassy_net_09::Runner::new(left_port, near, Some(address(2)));
+    let mut right_runner = embassy_net_09::Runner::new(right_port, far, None);
     sender.connect();
     sender.try_send(Channel(0), b"hello").unwrap();
     let mut tasks = [
@@ -113,10 +116,9 @@ fn idle_link_on_embassy_net_wakes_nobody_in_an_hour() {
 #[test]
 fn visit_costs_a_round_trip_and_two_datagrams() {
     let _turn = clock();
-    let (mut left, mut right) = (Node::new(), Node::new());
-    let rate = FixedRate::new(100_000);
-    let (left_port, sender, _left_receiver, _left_events) = left.open(&config(), rate, 1);
-    let (right_port, _right_sender, mut receiver, _right_events) = right.open(&config(), rate, 2);
+    let (mut left, mut right) = pair(&config());
+    let (left_port, sender, _left_receiver, _left_events) = left.split();
+    let (right_port, _right_sender, mut receiver, _right_events) = right.split();
     let mut cx = Context::from_waker(Waker::noop());
     let mut buffer = [0; 192];
     for visit in 0..3 {

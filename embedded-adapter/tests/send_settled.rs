@@ -8,27 +8,32 @@ use std::task::{Context, Waker};
 
 use ackline::congestion::FixedRate;
 use ackline::storage::Inline;
-use ackline::{Channel, Config, Event, FailReason, MessageId};
-use ackline_embedded::{NotSettled, Port, RecvError, State, WAITERS_MAX};
+use ackline::{Channel, Config, Event, FailReason, Link, MessageId, compact};
+use ackline_embedded::{Drive, NotSettled, Port, RecvError, State, WAITERS_MAX};
 use common::{block_on, clock};
-use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 
-type Storage = Inline<1, 8, 1024, 8>;
-type Node = State<NoopRawMutex, Storage, FixedRate>;
+type Full = Link<Inline<1, 8, 1024, 8>, FixedRate>;
+type Compact = compact::Serial<8, 64, 256>;
+type Node<L> = State<L, 256>;
 const CHANNEL: Channel = Channel(0);
 const RATE: FixedRate = FixedRate::new(1_000_000);
 
-fn config() -> Config {
+fn full(seed: u64) -> Node<Full> {
     let mut config = Config::serial(0);
     config.message_max = 64;
-    config
+    let mut node = Node::<Full>::new();
+    node.link().start(&config, RATE, seed);
+    node
+}
+
+fn small(seed: u64) -> Node<Compact> {
+    let mut node = Node::<Compact>::new();
+    node.link().start(seed, 50_000);
+    node
 }
 
 /// Carries what there is to carry, both ways, a few round trips long.
-fn carry(
-    left: &Port<'_, NoopRawMutex, Storage, FixedRate>,
-    right: &Port<'_, NoopRawMutex, Storage, FixedRate>,
-) {
+fn carry<L: Drive>(left: &Port<'_, L>, right: &Port<'_, L>) {
     let mut cx = Context::from_waker(Waker::noop());
     let mut buffer = [0; 256];
     for _ in 0..200 {
@@ -47,10 +52,14 @@ fn poll_once<F: Future>(future: std::pin::Pin<&mut F>) -> std::task::Poll<F::Out
 
 #[test]
 fn outcome_goes_to_its_waiter_and_not_to_events() {
+    outcome_goes_to_its_waiter(full(1), full(2));
+    outcome_goes_to_its_waiter(small(1), small(2));
+}
+
+fn outcome_goes_to_its_waiter<L: Drive>(mut left: Node<L>, mut right: Node<L>) {
     let _turn = clock();
-    let (mut left, mut right) = (Node::new(), Node::new());
-    let (port, sender, _receiver, mut events) = left.open(&config(), RATE, 1);
-    let (far_port, _far_sender, mut far_receiver, _far_events) = right.open(&config(), RATE, 2);
+    let (port, sender, _receiver, mut events) = left.split();
+    let (far_port, _far_sender, mut far_receiver, _far_events) = right.split();
     sender.connect();
     let mut waiting = pin!(sender.send_settled(CHANNEL, b"one"));
     assert!(poll_once(waiting.as_mut()).is_pending());
@@ -66,9 +75,9 @@ fn outcome_goes_to_its_waiter_and_not_to_events() {
 #[test]
 fn outcome_of_a_dropped_waiter_goes_to_events() {
     let _turn = clock();
-    let (mut left, mut right) = (Node::new(), Node::new());
-    let (port, sender, _receiver, mut events) = left.open(&config(), RATE, 1);
-    let (far_port, _far_sender, mut far_receiver, _far_events) = right.open(&config(), RATE, 2);
+    let (mut left, mut right) = (full(1), full(2));
+    let (port, sender, _receiver, mut events) = left.split();
+    let (far_port, _far_sender, mut far_receiver, _far_events) = right.split();
     sender.connect();
     {
         let mut waiting = pin!(sender.send_settled(CHANNEL, b"one"));
@@ -84,9 +93,9 @@ fn outcome_of_a_dropped_waiter_goes_to_events() {
 #[test]
 fn waiter_without_a_place_sends_when_one_is_free() {
     let _turn = clock();
-    let (mut left, mut right) = (Node::new(), Node::new());
-    let (port, sender, _receiver, _events) = left.open(&config(), RATE, 1);
-    let (far_port, _far_sender, mut far_receiver, _far_events) = right.open(&config(), RATE, 2);
+    let (mut left, mut right) = (full(1), full(2));
+    let (port, sender, _receiver, _events) = left.split();
+    let (far_port, _far_sender, mut far_receiver, _far_events) = right.split();
     sender.connect();
     let mut waiting: Vec<_> =
         (0..=WAITERS_MAX).map(|_| Box::pin(sender.send_settled(CHANNEL, b"message"))).collect();
@@ -112,8 +121,8 @@ fn waiter_without_a_place_sends_when_one_is_free() {
 #[test]
 fn aborted_link_tells_waiters_and_receivers() {
     let _turn = clock();
-    let mut left = Node::new();
-    let (_port, sender, mut receiver, _) = left.open(&config(), RATE, 1);
+    let mut left = full(1);
+    let (_port, sender, mut receiver, _) = left.split();
     let mut waiting = pin!(sender.send_settled(CHANNEL, b"one"));
     assert!(poll_once(waiting.as_mut()).is_pending());
     sender.abort();
@@ -125,8 +134,8 @@ fn aborted_link_tells_waiters_and_receivers() {
 #[test]
 fn short_buffer_is_refused_before_a_message_is_taken() {
     let _turn = clock();
-    let mut left = Node::new();
-    let (_port, _sender, mut receiver, _events) = left.open(&config(), RATE, 1);
+    let mut left = full(1);
+    let (_port, _sender, mut receiver, _events) = left.split();
     let refused = block_on(receiver.recv(&mut [0; 63]));
     assert_eq!(refused, Err(RecvError::BufferTooSmall { needed: 64 }));
 }

@@ -1,10 +1,31 @@
 //! An Ethernet device made of the world's bytes.
 
+use smoltcp::iface::{Config, Interface};
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::time::Instant;
+use smoltcp::wire::{EthernetAddress, IpCidr, Ipv4Address};
 
 /// Largest frame in bytes, without its check sequence (IEEE 802.3).
 const FRAME_MAX: usize = 1514;
+
+/// The other side.
+pub const PEER: Ipv4Address = Ipv4Address::new(10, 0, 2, 2);
+
+/// The time, as smoltcp has it.
+pub fn smoltcp_now() -> Instant {
+    Instant::from_micros(crate::now().as_micros() as i64)
+}
+
+/// An interface with an address and a route.
+pub fn interface(world: &mut World) -> Interface {
+    let hardware = EthernetAddress([2, 0, 0, 0, 0, 1]);
+    let mut interface = Interface::new(Config::new(hardware.into()), world, smoltcp_now());
+    interface.update_ip_addrs(|addresses| {
+        let _ = addresses.push(IpCidr::new(Ipv4Address::new(10, 0, 2, 15).into(), 24));
+    });
+    let _ = interface.routes_mut().add_default_ipv4_route(PEER);
+    interface
+}
 
 /// Frames in and out.
 pub struct World {

@@ -41,5 +41,9 @@ pub fn wish() -> u32 {
     black_box(0)
 }
 
+pub mod line;
+
 #[cfg(any(feature = "smoltcp-udp", feature = "smoltcp-tcp"))]
 pub mod device;
+#[cfg(feature = "smoltcp-udp")]
+pub mod udp;

@@ -1,5 +1,5 @@
-//! A telemetry node: what it does ([`Node`]), how its link is configured, and the turns that it gets: as tasks of an executor
-//! ([`tasks`]), or in one loop ([`polled`]).
+//! A telemetry node: what it measures and obeys ([`Node`]), how its link is configured, and how it uses that: in tasks of an
+//! executor ([`tasks`]), or in one loop ([`polled`]).
 #![no_std]
 #![forbid(unsafe_code)]
 

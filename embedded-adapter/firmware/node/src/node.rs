@@ -3,8 +3,8 @@
 use core::cell::Cell;
 
 use ackline::{Event, Stats};
-use ackline_embedded::typed::{decode, encode};
-use telemetry::{Action, Command, MESSAGE_MAX, Reading, Tally, filling};
+use ackline_embedded::typed::decode;
+use telemetry::{Action, Command, FILLING_MAX, Reading, Tally, filling};
 
 /// What the node knows. Cells, because its tasks share it.
 pub struct Node {
@@ -21,14 +21,12 @@ impl Node {
         Node { boot: seed as u32, number: Cell::new(0), requested: Cell::new(0), tally: Cell::default() }
     }
 
-    /// Encodes the next reading to the start of `buffer`. Until [`on_sent`](Self::on_sent), it stays the next.
-    pub fn reading<'b>(&self, link: Stats, buffer: &'b mut [u8; MESSAGE_MAX]) -> &'b [u8] {
-        let (number, uptime) = (self.number.get(), board::now_micros());
-        let mut samples = [0; _];
-        let samples = filling(number, &mut samples);
+    /// The next reading, and the counters of the link for the tests. Until [`on_sent`](Self::on_sent), it stays the next.
+    pub fn reading<'b>(&self, link: Stats, samples: &'b mut [u8; FILLING_MAX]) -> Reading<'b> {
+        let number = self.number.get();
         let tally = Tally { probes: link.probes, spurious: link.packets_spurious, ..self.tally.get() };
-        let reading = Reading { boot: self.boot, number, uptime, tally, samples };
-        encode(&reading, buffer).expect("the longest reading fits")
+        let samples = filling(number, samples);
+        Reading { boot: self.boot, number, uptime: board::now_micros(), tally, samples }
     }
 
     /// The link has taken the reading.

@@ -1,10 +1,10 @@
-//! The node's turn in a loop.
+//! The application in a loop.
 
-use ackline::congestion::Controller;
-use ackline::{Config, Event, Instant, Link, SendError};
+use ackline::{Event, Instant};
+use ackline_embedded::{Drive, typed::encode};
 use telemetry::MESSAGE_MAX;
 
-use crate::{CHANNEL, INTERVAL, Node, Storage};
+use crate::{CHANNEL, INTERVAL, Node};
 
 /// The board's clock.
 pub fn now() -> Instant {
@@ -18,22 +18,15 @@ pub struct Application {
 }
 
 impl Application {
-    /// A node that counts from zero. `seed` differs at every boot.
-    pub fn new(seed: u64) -> Self {
-        Application { node: Node::new(seed), next_reading: Instant::ZERO }
-    }
-
-    /// A link that opens towards the desktop.
-    pub fn link<C: Controller>(config: &Config, congestion: C, seed: u64) -> Link<Storage, C> {
-        let mut link = Link::new(config, congestion, seed);
-        link.connect(now());
-        link
+    /// Its first reading is due at once.
+    pub fn new(node: Node) -> Self {
+        Application { node, next_reading: Instant::ZERO }
     }
 
     /// Takes what has arrived, and sends what is due.
-    pub fn turn<C: Controller>(&mut self, link: &mut Link<Storage, C>) {
-        while let Some(delivery) = link.recv(now()) {
-            self.node.on_command(delivery.payload);
+    pub fn turn(&mut self, link: &mut impl Drive) {
+        while let Some(message) = link.recv(now()) {
+            self.node.on_command(message.payload);
         }
         while let Some(event) = link.poll_event() {
             // (With tasks, the adapter logs what happens to the link.)
@@ -42,13 +35,14 @@ impl Application {
             }
             self.node.on_event(event);
         }
-        let mut buffer = [0; MESSAGE_MAX];
+        let (mut samples, mut buffer) = ([0; _], [0; MESSAGE_MAX]);
         while self.node.is_urgent() || now() >= self.next_reading {
-            match link.send(now(), CHANNEL, self.node.reading(link.stats(), &mut buffer)) {
-                Ok(_) => self.node.on_sent(),
-                Err(SendError::Full) => break,
-                Err(error) => defmt::panic!("{}", error),
+            let reading = self.node.reading(link.stats(), &mut samples);
+            let payload = encode(&reading, &mut buffer).expect("the longest reading fits");
+            if link.send(now(), CHANNEL, payload).is_err() {
+                break; // The outbox is full: next time.
             }
+            self.node.on_sent();
             self.next_reading = now() + INTERVAL;
         }
     }

@@ -93,12 +93,12 @@ pub enum Action {
 /// The longest encoded message in bytes, and `Config::message_max` of both sides.
 pub const MESSAGE_MAX: usize = 256;
 
-/// The longest filling that keeps messages at 200 bytes or less.
-const FILLING_MAX: u32 = 160;
+/// The longest filling, in bytes: messages are of 200 bytes or less.
+pub const FILLING_MAX: usize = 160;
 
 /// The data of message `number`: 10 to 160 bytes, the length and the bytes both following from the number.
-pub fn filling(number: u32, buffer: &mut [u8; FILLING_MAX as usize]) -> &[u8] {
-    let len = 10 + number.wrapping_mul(37) % (FILLING_MAX - 9);
+pub fn filling(number: u32, buffer: &mut [u8; FILLING_MAX]) -> &[u8] {
+    let len = 10 + number.wrapping_mul(37) % (FILLING_MAX as u32 - 9);
     let filling = &mut buffer[..len as usize];
     for (i, byte) in filling.iter_mut().enumerate() {
         // Every value occurs, zero often: framing has to cope.

@@ -5,15 +5,16 @@
 #![forbid(unsafe_code)]
 
 use ackline::congestion::PathModel;
-use ackline::framing::{Deframer, FrameCheck, FrameEncoder};
 use ackline::storage::Inline;
 use ackline::{Channel, ChannelConfig, Config, Link, Mode};
-use footprint::{halt, now, receive, transmit, wish};
+use footprint::line::Line;
+use footprint::{halt, now, transmit, wish};
 use panic_halt as _;
 use static_cell::ConstStaticCell;
 
 const DATAGRAM_MAX: usize = 256;
 type Node = Link<Inline<4, 8, 2048, 16>, PathModel>;
+static LINK: ConstStaticCell<Line<Node, DATAGRAM_MAX>> = ConstStaticCell::new(Line::new());
 
 fn config() -> Config {
     let mut config = Config::udp()
@@ -27,50 +28,30 @@ fn config() -> Config {
     config
 }
 
+fn application(link: &mut Node, buffer: &[u8]) {
+    let mut taken = None;
+    while let Some(delivery) = link.recv(now()) {
+        delivery.payload.iter().copied().for_each(transmit);
+        taken = Some(delivery.id);
+    }
+    if let Some(id) = taken {
+        let _ = link.settle(now(), id);
+    }
+    while link.poll_event().is_some() {}
+    let message = buffer.get(..wish() as usize).unwrap_or(&[]);
+    match wish() {
+        1 => drop(link.send(now(), Channel(wish() as u8), message)),
+        2 => drop(link.send_before(now(), Channel(wish() as u8), message, now())),
+        3 => link.close(now()),
+        4 => link.abort(now()),
+        5 => transmit(link.stats().probes as u8),
+        _ => {}
+    }
+}
+
 #[cortex_m_rt::entry]
 fn main() -> ! {
-    static LINK: ConstStaticCell<Node> = ConstStaticCell::new(Node::unstarted());
-    static DEFRAMER: ConstStaticCell<Deframer<DATAGRAM_MAX>> =
-        ConstStaticCell::new(Deframer::new(FrameCheck::Crc32));
-    static TRANSMIT: ConstStaticCell<[u8; DATAGRAM_MAX]> = ConstStaticCell::new([0; DATAGRAM_MAX]);
-    let (Some(link), Some(deframer), Some(buffer)) = (LINK.try_take(), DEFRAMER.try_take(), TRANSMIT.try_take()) else {
-        halt()
-    };
-    link.start(&config(), PathModel::default(), wish().into());
-    link.connect(now());
-    loop {
-        while let Some(byte) = receive() {
-            if let (_, Some(datagram)) = deframer.push(&[byte]) {
-                link.handle_datagram(now(), datagram);
-            }
-        }
-        let mut taken = None;
-        while let Some(delivery) = link.recv(now()) {
-            delivery.payload.iter().copied().for_each(transmit);
-            taken = Some(delivery.id);
-        }
-        if let Some(id) = taken {
-            let _ = link.settle(now(), id);
-        }
-        while link.poll_event().is_some() {}
-        let message = buffer.get(..wish() as usize).unwrap_or(&[]);
-        match wish() {
-            1 => drop(link.send(now(), Channel(wish() as u8), message)),
-            2 => drop(link.send_before(now(), Channel(wish() as u8), message, now())),
-            3 => link.close(now()),
-            4 => link.abort(now()),
-            5 => transmit(link.stats().probes as u8),
-            _ => {}
-        }
-        if link.poll_timeout().is_some_and(|deadline| deadline <= now()) {
-            link.handle_timeout(now());
-        }
-        while let Some(len) = link.poll_transmit(now(), buffer) {
-            let datagram = buffer.get(..len).unwrap_or(&[]);
-            let mut encoder = FrameEncoder::new(FrameCheck::Crc32, datagram);
-            while let Some(byte) = encoder.next_byte(datagram) {
-                transmit(byte);
-            }
-        }
-    }
+    let Some(line) = LINK.try_take() else { halt() };
+    line.link.start(&config(), PathModel::default(), wish().into());
+    line.run(application)
 }

@@ -34,7 +34,9 @@ fn main() -> ! {
             pipe.handle_datagram(now(), datagram);
             let answer = match listener.incoming(now(), &[byte], datagram, &mut reply) {
                 Incoming::Link(_) => listener.reset(now(), datagram, &mut reply),
-                Incoming::Hello { is_validated: false, .. } => listener.retry(now(), &[byte], datagram, &mut reply),
+                Incoming::Hello { is_validated: false, .. } => {
+                    listener.retry(now(), &[byte], datagram, &mut reply)
+                }
                 Incoming::Hello { .. } => {
                     shared.handle_datagram(now(), datagram);
                     None
@@ -57,7 +59,9 @@ fn main() -> ! {
         listener.on_ended(shared.peer_incarnation());
         shared.handle_timeout(now());
         pipe.handle_timeout(now());
-        while let Some(len) = shared.poll_transmit(now(), &mut reply).or_else(|| pipe.poll_transmit(now(), &mut reply)) {
+        while let Some(len) =
+            shared.poll_transmit(now(), &mut reply).or_else(|| pipe.poll_transmit(now(), &mut reply))
+        {
             let datagram = reply.get(..len).unwrap_or(&[]);
             let written = encode(FrameCheck::Crc16, datagram, &mut line).unwrap_or(0);
             line.iter().take(written).copied().for_each(transmit);

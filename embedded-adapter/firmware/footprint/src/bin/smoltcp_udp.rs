@@ -1,65 +1,19 @@
-//! A UDP image: smoltcp over Ethernet, and one compact link on its socket: four messages of
-//! 64 bytes each way.
+//! A UDP image: smoltcp over Ethernet, and one compact link on its socket: four messages of 64 bytes each way.
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]
 
-use ackline::Channel;
 use ackline::compact::Datagrams;
 use ackline_embedded::smoltcp_014::Driver;
-use footprint::device::World;
-use footprint::{now, transmit, wish};
+use footprint::wish;
 use panic_halt as _;
-use smoltcp::iface::{self, Interface, SocketSet, SocketStorage};
-use smoltcp::socket::udp;
-use smoltcp::time::Instant;
-use smoltcp::wire::{EthernetAddress, IpCidr, IpEndpoint, Ipv4Address};
-use static_cell::{ConstStaticCell, StaticCell};
+use static_cell::ConstStaticCell;
 
-const DATAGRAM_MAX: usize = 512;
-type Udp = Driver<Datagrams<4, 64, DATAGRAM_MAX>, DATAGRAM_MAX>;
-
-fn smoltcp_now() -> Instant {
-    Instant::from_micros(now().as_micros() as i64)
-}
+static LINK: ConstStaticCell<Driver<Datagrams<4, 64, 512>, 512>> = ConstStaticCell::new(Driver::new());
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
-    static WORLD: StaticCell<World> = StaticCell::new();
-    static DATA: StaticCell<[[u8; 1024]; 2]> = StaticCell::new();
-    static LINK: ConstStaticCell<Udp> = ConstStaticCell::new(Driver::new(Datagrams::new(), None));
-    let world = WORLD.init_with(World::new);
-    let hardware = EthernetAddress([2, 0, 0, 0, 0, 1]);
-    let mut interface = Interface::new(iface::Config::new(hardware.into()), world, smoltcp_now());
-    interface.update_ip_addrs(|addresses| {
-        let _ = addresses.push(IpCidr::new(Ipv4Address::new(10, 0, 2, 15).into(), 24));
-    });
-    let _ = interface.routes_mut().add_default_ipv4_route(Ipv4Address::new(10, 0, 2, 2));
-    let [received, queued] = DATA.init_with(|| [[0; 1024]; 2]);
-    let mut meta = [[udp::PacketMetadata::EMPTY; 4]; 2];
-    let [receive_meta, transmit_meta] = &mut meta;
-    let mut socket = udp::Socket::new(
-        udp::PacketBuffer::new(&mut receive_meta[..], &mut received[..]),
-        udp::PacketBuffer::new(&mut transmit_meta[..], &mut queued[..]),
-    );
-    let _ = socket.bind(7777);
-    let mut storage = [SocketStorage::EMPTY; 1];
-    let mut sockets = SocketSet::new(&mut storage[..]);
-    let handle = sockets.add(socket);
     let driver = LINK.take();
-    driver.set_peer(IpEndpoint::new(Ipv4Address::new(10, 0, 2, 2).into(), 7777));
     driver.link().start(wish().into(), 100_000);
-    driver.link().connect(now());
-    loop {
-        interface.poll(smoltcp_now(), world, &mut sockets);
-        driver.step(now(), sockets.get_mut(handle));
-        let link = driver.link();
-        while let Some(delivery) = link.recv(now()) {
-            delivery.payload.iter().copied().for_each(transmit);
-        }
-        while link.poll_event().is_some() {}
-        if wish() == 1 {
-            let _ = link.send(now(), Channel(0), &[wish() as u8; 64]);
-        }
-    }
+    footprint::udp::run(driver)
 }

@@ -1,17 +1,34 @@
 //! Counts the instructions of every step of a message's way, and the stack under them.
 //!
-//! Two links in one program, 64-byte messages, one to a packet. Under `-icount shift=6` the emulator's clock advances by 64 ns
+//! Two links in one program, full or compact ones, 64-byte messages, one to a packet. Under `-icount shift=6` the emulator's clock advances by 64 ns
 //! an instruction, so that microseconds are instructions.
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]
 
-use ackline::congestion::FixedWindow;
-use ackline::storage::Inline;
-use ackline::{Channel, Config, Instant, Link};
-use static_cell::StaticCell;
+use ackline::{Channel, Instant};
+#[cfg(not(feature = "compact"))]
+use ackline::{congestion::FixedWindow, storage::Inline};
+use ackline_embedded::Drive;
+use static_cell::ConstStaticCell;
 
-type Node = Link<Inline<1, 4, 512, 8>, FixedWindow>;
+#[cfg(not(feature = "compact"))]
+type Node = ackline::Link<Inline<1, 4, 512, 8>, FixedWindow>;
+#[cfg(feature = "compact")]
+type Node = ackline::compact::Serial<4, 64, DATAGRAM_MAX>;
+
+#[cfg(not(feature = "compact"))]
+fn start(node: &mut Node, seed: u64) {
+    let mut config = ackline::Config::serial(0);
+    config.datagram_max = DATAGRAM_MAX as u16;
+    config.message_max = MESSAGE.len() as u32;
+    node.start(&config, FixedWindow::new(4096), seed);
+}
+#[cfg(feature = "compact")]
+fn start(node: &mut Node, seed: u64) {
+    node.start(seed, 50_000);
+}
+
 const DATAGRAM_MAX: usize = 192;
 const MESSAGE: [u8; 64] = [0x5A; 64];
 const ROUNDS: u64 = 500;
@@ -110,14 +127,12 @@ fn round(steps: &mut Steps, a: &mut Node, b: &mut Node, buffer: &mut [u8; DATAGR
 
 #[board::entry]
 fn main() -> ! {
-    static A: StaticCell<Node> = StaticCell::new();
-    static B: StaticCell<Node> = StaticCell::new();
+    static A: ConstStaticCell<Node> = ConstStaticCell::new(Node::UNSTARTED);
+    static B: ConstStaticCell<Node> = ConstStaticCell::new(Node::UNSTARTED);
     board::start_clock();
-    let mut config = Config::serial(0);
-    config.datagram_max = DATAGRAM_MAX as u16;
-    config.message_max = MESSAGE.len() as u32;
-    let a = A.init_with(|| Node::new(&config, FixedWindow::new(4096), 1));
-    let b = B.init_with(|| Node::new(&config, FixedWindow::new(4096), 2));
+    let (a, b) = (A.take(), B.take());
+    start(a, 1);
+    start(b, 2);
     let mut buffer = [0; DATAGRAM_MAX];
     let mut steps = Steps::default();
     let stack = board::stack::paint();
@@ -140,5 +155,6 @@ fn main() -> ! {
         board::print(format_args!("{name} {}", step.instructions(&steps.timing)));
     }
     board::print(format_args!("stack {}", stack.depth()));
+    board::print(format_args!("link {}", size_of::<Node>()));
     board::exit(0)
 }

@@ -3,37 +3,39 @@
 #![no_main]
 #![forbid(unsafe_code)]
 
-use ackline::congestion::FixedRate;
 use ackline::framing::FrameCheck;
-use ackline_embedded::State;
 use ackline_embedded::serial::Runner;
+use ackline_embedded::{Events, Receiver, Sender, State};
 use board::uart;
-use node::tasks::{Application, Mutex};
-use node::{BITS_PER_SECOND, DATAGRAM_MAX, Storage};
-use static_cell::StaticCell;
+use node::{DATAGRAM_MAX, Node, SerialLink};
+use static_cell::ConstStaticCell;
 
-type Line = Runner<'static, Mutex, Storage, FixedRate, uart::Receiver, uart::Sender, DATAGRAM_MAX>;
+static STATE: ConstStaticCell<State<SerialLink, DATAGRAM_MAX>> = ConstStaticCell::new(State::new());
 
 #[embassy_executor::task]
-async fn line(line: &'static mut Line) {
+async fn line(mut line: Runner<'static, SerialLink, uart::Receiver, uart::Sender>) {
     line.run().await.expect("this UART has no errors");
 }
 
 #[embassy_executor::task]
-async fn application(application: Application<FixedRate>) {
-    application.run().await;
+async fn application(
+    node: Node,
+    sender: Sender<'static, SerialLink>,
+    receiver: Receiver<'static, SerialLink>,
+    events: Events<'static, SerialLink>,
+) {
+    node::tasks::run(node, sender, receiver, events).await;
 }
 
 #[board::entry]
 fn main() -> ! {
     board::start(|spawner| {
-        static STATE: StaticCell<State<Mutex, Storage, FixedRate>> = StaticCell::new();
-        static LINE: StaticCell<Line> = StaticCell::new();
-        let rate = FixedRate::new(BITS_PER_SECOND / 10);
-        let (port, node) = node::tasks::open(STATE.init_with(State::new), &node::serial(), rate);
+        let (state, seed) = (STATE.take(), board::entropy::seed());
+        node::start_serial(state.link(), seed);
+        let (port, sender, receiver, events) = state.split();
         let (output, input) = uart::open();
-        let runner = LINE.init_with(|| Runner::new(port, input, output, FrameCheck::Crc32));
+        let runner = Runner::new(port, input, output, FrameCheck::Crc32);
         spawner.spawn(line(runner).expect("spawned once"));
-        spawner.spawn(application(node).expect("spawned once"));
+        spawner.spawn(application(Node::new(seed), sender, receiver, events).expect("spawned once"));
     })
 }

@@ -3,17 +3,15 @@
 #![no_main]
 #![forbid(unsafe_code)]
 
-use ackline::congestion::NewReno;
-use ackline_embedded::State;
 use ackline_embedded::embassy_net_09::Runner;
+use ackline_embedded::{Events, Receiver, Sender, State};
 use board::ethernet::Ethernet;
 use embassy_net::udp::{PacketMetadata, UdpSocket};
 use embassy_net::{Ipv4Address, Ipv4Cidr, Stack, StackResources, StaticConfigV4};
-use node::tasks::{Application, Mutex};
-use node::{ADDRESS, DATAGRAM_MAX, DESKTOP, HARDWARE_ADDRESS, PORT, SLOTS, Storage};
-use static_cell::StaticCell;
+use node::{ADDRESS, DATAGRAM_MAX, DESKTOP, HARDWARE_ADDRESS, Node, PORT, SLOTS, UdpLink};
+use static_cell::{ConstStaticCell, StaticCell};
 
-type Udp = Runner<'static, Mutex, Storage, NewReno, DATAGRAM_MAX>;
+static STATE: ConstStaticCell<State<UdpLink, DATAGRAM_MAX>> = ConstStaticCell::new(State::new());
 
 #[embassy_executor::task]
 async fn network(mut network: embassy_net::Runner<'static, &'static mut Ethernet>) {
@@ -21,13 +19,18 @@ async fn network(mut network: embassy_net::Runner<'static, &'static mut Ethernet
 }
 
 #[embassy_executor::task]
-async fn udp(udp: &'static mut Udp) {
+async fn udp(mut udp: Runner<'static, UdpLink>) {
     udp.run().await.expect("the socket is bound, and its buffers are large enough");
 }
 
 #[embassy_executor::task]
-async fn application(application: Application<NewReno>) {
-    application.run().await;
+async fn application(
+    node: Node,
+    sender: Sender<'static, UdpLink>,
+    receiver: Receiver<'static, UdpLink>,
+    events: Events<'static, UdpLink>,
+) {
+    node::tasks::run(node, sender, receiver, events).await;
 }
 
 /// A socket with room for four full datagrams each way.
@@ -57,14 +60,14 @@ fn stack() -> (Stack<'static>, embassy_net::Runner<'static, &'static mut Etherne
 #[board::entry]
 fn main() -> ! {
     board::start(|spawner| {
-        static STATE: StaticCell<State<Mutex, Storage, NewReno>> = StaticCell::new();
-        static UDP: StaticCell<Udp> = StaticCell::new();
+        let (state, seed) = (STATE.take(), board::entropy::seed());
+        node::start_udp(state.link(), seed);
+        let (port, sender, receiver, events) = state.split();
         let (stack, runner) = stack();
-        let (port, node) = node::tasks::open(STATE.init_with(State::new), &node::udp(), NewReno::new());
         let desktop = (Ipv4Address::from(DESKTOP), PORT).into();
-        let carrier = UDP.init_with(|| Runner::new(port, socket(stack), Some(desktop)));
+        let carrier = Runner::new(port, socket(stack), Some(desktop));
         spawner.spawn(network(runner).expect("spawned once"));
         spawner.spawn(udp(carrier).expect("spawned once"));
-        spawner.spawn(application(node).expect("spawned once"));
+        spawner.spawn(application(Node::new(seed), sender, receiver, events).expect("spawned once"));
     })
 }

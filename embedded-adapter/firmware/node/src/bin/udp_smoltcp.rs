@@ -3,19 +3,17 @@
 #![no_main]
 #![forbid(unsafe_code)]
 
-use ackline::Link;
-use ackline::congestion::NewReno;
 use ackline_embedded::smoltcp_014::Driver;
 use board::ethernet::Ethernet;
 use node::polled::{Application, now};
-use node::{ADDRESS, DATAGRAM_MAX, DESKTOP, HARDWARE_ADDRESS, PORT, SLOTS, Storage};
+use node::{ADDRESS, DATAGRAM_MAX, DESKTOP, HARDWARE_ADDRESS, Node, PORT, SLOTS, UdpLink};
 use smoltcp::iface::{Config, Interface, SocketSet, SocketStorage};
 use smoltcp::socket::udp::{self, PacketBuffer, PacketMetadata};
 use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, IpCidr, IpEndpoint, Ipv4Address};
-use static_cell::StaticCell;
+use static_cell::{ConstStaticCell, StaticCell};
 
-type Udp = Driver<Link<Storage, NewReno>, DATAGRAM_MAX>;
+static UDP: ConstStaticCell<Driver<UdpLink, DATAGRAM_MAX>> = ConstStaticCell::new(Driver::new());
 
 fn smoltcp_now() -> Instant {
     Instant::from_micros(board::now_micros() as i64)
@@ -45,33 +43,23 @@ fn socket() -> udp::Socket<'static> {
     socket
 }
 
-/// Apart from `main`, whose frame stays: a link passes through the stack on its way into its static.
-#[inline(never)]
-fn open(seed: u64) -> &'static mut Udp {
-    static UDP: StaticCell<Udp> = StaticCell::new();
-    UDP.init_with(|| {
-        let link = Application::link(&node::udp(), NewReno::new(), seed);
-        Driver::new(link, Some(IpEndpoint::new(Ipv4Address::from(DESKTOP).into(), PORT)))
-    })
-}
-
 #[board::entry]
 fn main() -> ! {
     static ETHERNET: StaticCell<Ethernet> = StaticCell::new();
     board::start_clock();
-    let seed = board::entropy::seed();
+    let (udp, seed) = (UDP.take(), board::entropy::seed());
     let ethernet = ETHERNET.init_with(|| Ethernet::new(HARDWARE_ADDRESS));
     let mut interface = interface(ethernet, seed);
     let mut storage = [SocketStorage::EMPTY; 1];
     let mut sockets = SocketSet::new(&mut storage[..]);
     let handle = sockets.add(socket());
-    let mut application = Application::new(seed);
-    let udp = open(seed);
+    let mut application = Application::new(Node::new(seed));
+    node::start_udp(udp.link(), seed);
+    udp.link().connect(now());
+    udp.set_peer(IpEndpoint::new(Ipv4Address::from(DESKTOP).into(), PORT));
     loop {
         interface.poll(smoltcp_now(), ethernet, &mut sockets);
-        udp.step(now(), sockets.get_mut(handle));
-        application.turn(udp.link());
-        udp.step(now(), sockets.get_mut(handle));
+        udp.step(now(), sockets.get_mut(handle), |link| application.turn(link));
         interface.poll(smoltcp_now(), ethernet, &mut sockets);
         // The clock ticks every millisecond, and the network interrupts.
         board::idle_until_interrupt();
