@@ -19,6 +19,8 @@ pub trait Drive: Sized {
     fn send(&mut self, now: Instant, channel: Channel, payload: &[u8]) -> Result<MessageId, SendError>;
     /// The next received message.
     fn recv(&mut self, now: Instant) -> Option<Delivery<'_>>;
+    /// Whether [`recv`](Self::recv) would give something.
+    fn has_delivery(&self) -> bool;
     /// What happened, one event at a time.
     fn poll_event(&mut self) -> Option<Event>;
     /// Ends the link when everything is settled.
@@ -55,6 +57,9 @@ macro_rules! own_methods {
         }
         fn recv(&mut self, now: Instant) -> Option<Delivery<'_>> {
             Self::recv(self, now)
+        }
+        fn has_delivery(&self) -> bool {
+            Self::has_delivery(self)
         }
         fn poll_event(&mut self) -> Option<Event> {
             Self::poll_event(self)

@@ -10,7 +10,7 @@ use embassy_sync::blocking_mutex::raw::{NoopRawMutex, RawMutex};
 
 use crate::{Drive, Port};
 
-/// Datagrams taken from the socket before other tasks get their turn. Chosen: a socket buffer rarely holds more.
+/// Datagrams taken from the socket, and sent, before other tasks get their turn. Chosen: a socket buffer rarely holds more.
 const BURST_MAX: usize = 16;
 
 /// Carries one link over one UDP socket.
@@ -45,16 +45,14 @@ impl<'a, L: Drive, M: RawMutex> Runner<'a, L, M> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        let is_quiet = (0..BURST_MAX).any(|_| self.poll_receive(cx).is_pending());
         for _ in 0..BURST_MAX {
-            let received = self.poll_receive(cx).is_ready();
-            let sent = match self.poll_send(cx) {
-                Poll::Ready(Ok(true)) => true,
+            match self.poll_send(cx) {
+                Poll::Ready(Ok(true)) => {}
                 Poll::Ready(Ok(false)) => return Poll::Ready(Ok(())),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => false,
-            };
-            if !received && !sent {
-                return Poll::Pending;
+                Poll::Pending if is_quiet => return Poll::Pending,
+                Poll::Pending => break,
             }
         }
         cx.waker().wake_by_ref();

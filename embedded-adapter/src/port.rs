@@ -27,8 +27,7 @@ impl<'a, L: Drive, M: RawMutex> Port<'a, L, M> {
         self.shared.with(|guarded| {
             let receipt = guarded.link.handle_datagram(now(), datagram);
             if matches!(receipt, Receipt::Accepted) {
-                guarded.receiver.wake();
-                guarded.pass_events();
+                guarded.on_datagram();
             }
             receipt
         })
@@ -41,6 +40,10 @@ impl<'a, L: Drive, M: RawMutex> Port<'a, L, M> {
     /// Ask only when the transport has taken the datagram before: the link's timers start now.
     pub fn poll_transmit(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Option<usize>> {
         self.shared.with(|guarded| {
+            if guarded.gives_way() {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             guarded.runner.register(cx.waker());
             let now = now();
             if guarded.link.poll_timeout().is_some_and(|deadline| deadline <= now) {

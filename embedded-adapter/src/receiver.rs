@@ -85,6 +85,7 @@ impl<L: Drive, M: RawMutex> Receiver<'_, L, M> {
         let mut read = Some(read);
         poll_fn(|cx| {
             self.shared.with(|guarded| {
+                guarded.turns = 0;
                 if let Some(delivery) = guarded.link.recv(now())
                     && let Some(read) = read.take()
                 {

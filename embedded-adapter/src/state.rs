@@ -16,6 +16,10 @@ use crate::{Drive, Events, Port, Receiver, Sender};
 /// bytes, and tasks that wait for their own message are few.
 pub const WAITERS_MAX: usize = 4;
 
+/// Polls of the runner in which it sends nothing, because the receiver is to take a message first: what is settled then rides
+/// with the acknowledgement. Chosen: when both are woken together, executors poll them in either order.
+const TURNS: u8 = 2;
+
 /// A link, the buffers of its transport, and the tasks that wait for it. Put it in a `static` (it is all zeros and takes no
 /// flash), start its [`link`](State::link), then [`split`](State::split) it.
 ///
@@ -38,6 +42,8 @@ pub(crate) struct Guarded<L> {
     pub(crate) link: L,
     pub(crate) runner: WakerRegistration,
     pub(crate) receiver: WakerRegistration,
+    /// How often the runner still gives way to the receiver.
+    pub(crate) turns: u8,
     pub(crate) events: WakerRegistration,
     /// Tasks that wait for room in an outbox, for a place among `waiting`, or for the outcome of a message.
     pub(crate) senders: MultiWakerRegistration<{ 2 * WAITERS_MAX }>,
@@ -78,6 +84,7 @@ impl<L: Drive, const N: usize, M: RawMutex> State<L, N, M> {
                 link: L::UNSTARTED,
                 runner: WakerRegistration::new(),
                 receiver: WakerRegistration::new(),
+                turns: 0,
                 events: WakerRegistration::new(),
                 senders: MultiWakerRegistration::new(),
                 waiting: [Waiting::Free; WAITERS_MAX],
@@ -187,6 +194,22 @@ impl<L: Drive> Guarded<L> {
         };
         self.pass_events();
         self.senders.wake();
+    }
+
+    /// A datagram was accepted.
+    pub(crate) fn on_datagram(&mut self) {
+        if self.receiver.occupied() && self.link.has_delivery() {
+            self.turns = TURNS;
+        }
+        self.receiver.wake();
+        self.pass_events();
+    }
+
+    /// Whether the runner has to wait for the receiver.
+    pub(crate) fn gives_way(&mut self) -> bool {
+        let gives_way = self.turns > 0;
+        self.turns = self.turns.saturating_sub(1);
+        gives_way
     }
 
     /// After the application did something that the runner may have to act on.

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
+use ackline::compact::Serial;
 use ackline::congestion::FixedRate;
 use ackline::framing::FrameCheck;
 use ackline::storage::Inline;
 use ackline::{Channel, Config, Event, Link};
 use ackline_embedded::serial::Runner;
-use ackline_embedded::{State, embassy_net_09};
+use ackline_embedded::{Drive, State, embassy_net_09};
 use common::cable::{Memory, address, cable, socket};
 use common::{Counter, Wire, clock};
 use embassy_time::{Duration, MockDriver};
@@ -156,5 +157,55 @@ fn visit_costs_a_round_trip_and_two_datagrams() {
             }
             MockDriver::get().advance(Duration::from_millis(5));
         }
+    }
+}
+
+#[test]
+fn settlement_rides_with_the_acknowledgement_whichever_task_is_first() {
+    let (left, right) = pair(&config());
+    runner_before_receiver(left, right);
+    type Compact = State<Serial<4, 64, 192>, 192>;
+    let (mut left, mut right) = (Compact::new(), Compact::new());
+    left.link().start(1, 50_000);
+    right.link().start(2, 50_000);
+    runner_before_receiver(left, right);
+}
+
+fn runner_before_receiver<L: Drive>(mut left: State<L, 192>, mut right: State<L, 192>) {
+    let _turn = clock();
+    let (left_port, sender, _left_receiver, mut left_events) = left.split();
+    let (right_port, _right_sender, mut receiver, _right_events) = right.split();
+    let mut cx = Context::from_waker(Waker::noop());
+    let carry = || {
+        let (mut buffer, mut cx) = ([0; 192], Context::from_waker(Waker::noop()));
+        let mut count = 0;
+        for _ in 0..500 {
+            for (from, to) in [(&right_port, &left_port), (&left_port, &right_port)] {
+                while let Poll::Ready(Some(len)) = from.poll_transmit(&mut cx, &mut buffer) {
+                    to.handle_datagram(&buffer[..len]);
+                    count += 1;
+                }
+            }
+            MockDriver::get().advance(Duration::from_millis(1));
+        }
+        count
+    };
+    sender.connect();
+    carry();
+    assert_eq!(pin!(left_events.next()).poll(&mut cx), Poll::Ready(Event::Connected));
+    for visit in 0..3 {
+        let mut taking = pin!(receiver.recv_with(|_| ()));
+        assert!(taking.as_mut().poll(&mut cx).is_pending());
+        sender.try_send(Channel(0), b"21.5 C").unwrap();
+        let mut buffer = [0; 192];
+        let Poll::Ready(Some(len)) = left_port.poll_transmit(&mut cx, &mut buffer) else {
+            panic!("visit {visit}: nothing to send")
+        };
+        right_port.handle_datagram(&buffer[..len]);
+        assert!(right_port.poll_transmit(&mut cx, &mut buffer).is_pending(), "visit {visit}");
+        assert!(taking.poll(&mut cx).is_ready(), "visit {visit}: nothing to take");
+        assert_eq!(carry(), 1, "visit {visit}: more than the answer");
+        let settled = pin!(left_events.next()).poll(&mut cx);
+        assert!(matches!(settled, Poll::Ready(Event::Settled(_))), "visit {visit}: {settled:?}");
     }
 }
