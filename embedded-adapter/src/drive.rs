@@ -4,7 +4,8 @@ use ackline::congestion::Controller;
 use ackline::storage::{Item, Storage};
 use ackline::{Channel, Delivery, Event, Instant, Link, MessageId, Receipt, SendError, Stats, compact};
 
-/// A link: the full [`Link`], or the [compact one](compact::Link), by the methods of the same names.
+/// A link: the full [`Link`], or the [compact one](compact::Link), by the methods of the same names. (A congestion controller of
+/// your own has to be an [`Item`], so that a link with it can be made in a `static`.)
 pub trait Drive: Sized {
     /// One that is not started: what a `static` begins with. All zeros, so it takes no flash.
     const UNSTARTED: Self;

@@ -12,7 +12,7 @@ const CHUNK_LEN: usize = 64;
 const CHUNKS_MAX: usize = 16;
 
 /// A link, and the frames of its serial line. `N` is the length of its two buffers: that of the link's longest datagram or
-/// more. It is all zeros before the link is started, so that as a `static` it takes no flash.
+/// more. With [`FrameCheck::Crc32`] it is all zeros before the link is started, so that as a `static` it takes no flash.
 pub struct Driver<L, const N: usize> {
     link: L,
     deframer: Deframer<N>,

@@ -61,7 +61,9 @@ impl<L: Drive, const N: usize> Driver<L, N> {
                 return self.link.poll_timeout();
             };
             // Without a peer this is refused. Should the socket's buffer be too short for the datagram, it is lost like any other.
-            let _ = socket.send_slice(&self.transmit[..len], self.peer);
+            let Ok(room) = socket.send(len, self.peer) else { continue };
+            // Not `copy_from_slice`: that can panic, and small programs keep the panic.
+            room.iter_mut().zip(&self.transmit).for_each(|(to, from)| *to = *from);
         }
         // The socket is full: it has room again after the next `Interface::poll`.
         Some(now)

@@ -82,8 +82,9 @@ impl RxToken for Received<'_> {
 
 impl TxToken for Transmit<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, fill: F) -> R {
-        let result = fill(&mut self.0[..len]);
-        self.0[..len].iter().copied().for_each(crate::transmit);
+        let Some(frame) = self.0.get_mut(..len) else { crate::halt() };
+        let result = fill(frame);
+        frame.iter().copied().for_each(crate::transmit);
         result
     }
 }

@@ -32,7 +32,7 @@ fn main() -> ! {
         if socket.can_recv()
             && let Ok(len) = socket.recv_slice(&mut message)
         {
-            message[..len].iter().copied().for_each(transmit);
+            message.iter().copied().take(len).for_each(transmit);
         }
         if wish() == 1 && socket.can_send() {
             let _ = socket.send_slice(&[wish() as u8; 64]);

@@ -1,7 +1,7 @@
 //! Counts the instructions of every step of a message's way, and the stack under them.
 //!
-//! Two links in one program, full or compact ones, 64-byte messages, one to a packet. Under `-icount shift=6` the emulator's clock advances by 64 ns
-//! an instruction, so that microseconds are instructions.
+//! Two links in one program, full or compact ones, 64-byte messages, one to a packet. Under `-icount shift=6` the emulator's
+//! clock advances by 64 ns an instruction, so that microseconds are instructions.
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]
