@@ -49,7 +49,9 @@ fn ranges_text(ranges: impl Iterator<Item = Range>) -> String {
 
 fn message_text(m: &Message<'_>) -> String {
     let head = match (m.number, m.fragment) {
-        (None, _) => format!("next {}", m.channel),
+        (None, None) if m.is_in_series => format!("series {}", m.channel),
+        (None, None) => format!("next {}", m.channel),
+        (None, Some((_, total))) => format!("series {} begins {total}", m.channel),
         (Some((n, len)), None) => format!("message {} {n}/{len}", m.channel),
         (Some((n, len)), Some((offset, total))) => {
             format!("fragment {} {n}/{len} {offset} {total}", m.channel)
@@ -86,8 +88,10 @@ fn write_frames(frames: &[u8], w: &mut Writer<'_>) {
     let end = w.len() + frames.len();
     let parsed: Vec<_> = Frames::new(frames).map(|f| f.expect("well-formed")).collect();
     let mut last_message = None;
+    let mut series = None;
     for frame in &parsed {
         last_message = None;
+        let open = series.take();
         match *frame {
             Frame::Ping => assert!(w.ping()),
             Frame::Credit { bytes } => assert!(w.credit(bytes)),
@@ -100,6 +104,10 @@ fn write_frames(frames: &[u8], w: &mut Writer<'_>) {
             }
             Frame::Skip { channel, number: (n, len), count } => {
                 assert!(w.skip(channel, Sequence(n), len, count))
+            }
+            Frame::Message(ref m) if m.is_in_series => {
+                series = Some(w.series(open, m.payload).expect("room"));
+                last_message = series;
             }
             Frame::Message(ref m) => {
                 let at = w.len();

@@ -38,6 +38,7 @@ fn is_same(part: &Part, frame: &Frame<'_>) -> bool {
             (channel & 15, (number.0, number.1), count) == (*c, *n, *k)
         }
         (Part::Next(payload), Frame::Message(m)) => m.number.is_none() && m.payload == payload,
+        (Part::Series(payload), Frame::Message(m)) => m.is_in_series && payload.starts_with(m.payload),
         (Part::Message { channel, number, redelivered, payload }, Frame::Message(m)) => {
             (channel & 15, Some((number.0, number.1)), *redelivered, &payload[..])
                 == (m.channel, m.number, m.redelivered, m.payload)

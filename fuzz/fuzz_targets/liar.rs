@@ -246,6 +246,7 @@ impl Liar<'_> {
                     let m = Message {
                         channel,
                         number: Some((number, 4)),
+                        is_in_series: false,
                         redelivered,
                         fragment: None,
                         payload: &payload,
@@ -260,6 +261,7 @@ impl Liar<'_> {
                     let m = Message {
                         channel,
                         number: None,
+                        is_in_series: false,
                         redelivered: false,
                         fragment: None,
                         payload: &payload,
@@ -283,6 +285,7 @@ impl Liar<'_> {
                     let m = Message {
                         channel,
                         number: Some((number, 4)),
+                        is_in_series: false,
                         redelivered: false,
                         fragment,
                         payload: &payload,

@@ -1,7 +1,7 @@
 //! Packets by hand: what the core reads is written again, and packets that no honest side sends get the right check.
 
 use ackline::sequence::{Range, Sequence};
-use ackline::wire::{Ack, Frame, Frames, Hello, Message, Reader, Short, Writer};
+use ackline::wire::{Ack, Frame, Frames, Hello, Message, Reader, Short, Writer, granule_bits};
 use arbitrary::{Arbitrary, Unstructured};
 use crc::{CRC_16_IBM_SDLC, CRC_32_ISCSI, Crc};
 
@@ -68,8 +68,10 @@ impl Bound {
 pub fn write_frames(frames: &[Frame<'_>], len: usize, w: &mut Writer<'_>) {
     let end = w.len() + len;
     let mut last_message = None;
+    let mut series = None;
     for frame in frames {
         last_message = None;
+        let open = series.take();
         match *frame {
             Frame::Ping => assert!(w.ping()),
             Frame::Credit { bytes } => assert!(w.credit(bytes)),
@@ -82,6 +84,10 @@ pub fn write_frames(frames: &[Frame<'_>], len: usize, w: &mut Writer<'_>) {
             }
             Frame::Skip { channel, number: (n, len), count } => {
                 assert!(w.skip(channel, Sequence(n), len, count));
+            }
+            Frame::Message(ref m) if m.is_in_series => {
+                series = Some(w.series(open, m.payload).expect("room"));
+                last_message = series;
             }
             Frame::Message(ref m) => {
                 let at = w.len();
@@ -194,11 +200,22 @@ pub enum Part {
     Skip { channel: u8, number: Number, count: u32 },
     Message { channel: u8, number: Number, redelivered: bool, payload: Vec<u8> },
     Next(Vec<u8>),
+    /// One message, or the beginning of one, in a series.
+    Series(Vec<u8>),
     Fragment { channel: u8, number: Number, redelivered: bool, granule: u16, payload: Vec<u8>, more: u16 },
 }
 
 impl Part {
-    /// Writes it behind `before`. False if there is no room, or if a *next* has nothing to follow. Answers where a message
+    /// The length of the message that it ends, if it does.
+    fn ended(&self) -> Option<usize> {
+        match self {
+            Part::Message { payload, .. } | Part::Next(payload) => Some(payload.len()),
+            Part::Fragment { granule, payload, more: 0, .. } => Some(usize::from(*granule) * 16 + payload.len()),
+            _ => None,
+        }
+    }
+
+    /// Writes it behind `before`. False if there is no room, or if a *next* or a series has nothing to follow. Answers where a message
     /// was written, for [`Writer::finish_message`].
     pub fn write(
         &self,
@@ -229,14 +246,28 @@ impl Part {
                 done(w.skip(channel & 15, Sequence(number.0), number.1, count))
             }
             Part::Next(payload) => {
-                let follows = matches!(before, Some(Part::Message { .. } | Part::Next(_)));
-                let m = Message { channel: 0, number: None, redelivered: false, fragment: None, payload };
+                let follows = before.is_some_and(|part| part.ended().is_some());
+                let m = Message {
+                    channel: 0,
+                    number: None,
+                    is_in_series: false,
+                    redelivered: false,
+                    fragment: None,
+                    payload,
+                };
                 follows.then(|| w.message(&m, Sequence(0)).map(|length| Some((at, length)))).flatten()
+            }
+            Part::Series(payload) => {
+                let total = before.and_then(Part::ended).filter(|&total| total > 0)?;
+                let cut = payload.len() & !((1 << granule_bits(total as u32)) - 1);
+                let len = if payload.len() < total { cut } else { total };
+                if len == 0 { None } else { w.series(None, &payload[..len]).map(Some) }
             }
             Part::Message { channel, number, redelivered, payload } => {
                 let m = Message {
                     channel: channel & 15,
                     number: Some((number.0, number.1)),
+                    is_in_series: false,
                     redelivered: *redelivered,
                     fragment: None,
                     payload,
@@ -254,6 +285,7 @@ impl Part {
                 let m = Message {
                     channel: channel & 15,
                     number: Some((number.0, number.1)),
+                    is_in_series: false,
                     redelivered: *redelivered,
                     fragment: Some((offset, total)),
                     payload: &payload[..len],

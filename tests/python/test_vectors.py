@@ -48,6 +48,9 @@ def frame_text(f, ranges_from):
     mark = " redelivered" if f.redelivered else ""
     if f.kind == "next":
         return f"next {f.channel}{mark} {hexed(f.payload)}"
+    if f.kind == "series":
+        begins = "" if f.total is None else f" begins {f.total}"
+        return f"series {f.channel}{begins}{mark} {hexed(f.payload)}"
     if f.total is None:
         return f"message {f.channel} {number}{mark} {hexed(f.payload)}"
     return f"fragment {f.channel} {number} {f.offset} {f.total}{mark} {hexed(f.payload)}"
@@ -124,7 +127,7 @@ class Vectors(unittest.TestCase):
             self.assertEqual(frames_text(parsed), " ".join(fields[2:]))
             self.assertEqual(frames.encode(parsed, padding), data)
 
-        self.each("frames.txt", 33, one)
+        self.each("frames.txt", 42, one)
 
     def test_packets(self):
         self.each("packets.txt", 18, lambda fields: getattr(self, "packet_" + fields[0])(*fields[1:]))
@@ -199,7 +202,7 @@ class Vectors(unittest.TestCase):
             with self.assertRaises(Malformed):
                 self.reject(kind, fields[1], data)
 
-        self.each("rejected.txt", 80, one)
+        self.each("rejected.txt", 92, one)
 
     @staticmethod
     def reject(kind, argument, data):

@@ -119,9 +119,15 @@ impl Said {
         self.raw(&[0x06]).raw(payload)
     }
 
-    /// A fragment that ends the packet; `granule` counts 16 bytes.
-    pub fn fragment(self, channel: u8, n: u32, granule: u32, total: u32, payload: &[u8]) -> Self {
-        self.numbered(0xa0 + channel, n).value(granule).value(total).raw(payload)
+    /// Messages as long as the one before, to the end of the packet. Their numbers `n` are bound, not written.
+    pub fn series(mut self, n: &[u32], payloads: &[u8]) -> Self {
+        self.bound.extend(n);
+        self.raw(&[0x08]).raw(payloads)
+    }
+
+    /// A fragment from byte `offset` on of a message of less than 4096 bytes, at the end of the packet.
+    pub fn fragment(self, channel: u8, n: u32, offset: u32, total: u32, payload: &[u8]) -> Self {
+        self.numbered(0xa0 + channel, n).value(offset / 4).value(total).raw(payload)
     }
 
     /// These will not come.

@@ -1,15 +1,16 @@
 //! Bitmaps of granules, which say what of a fragmented message is there.
 
-use crate::wire::GRANULE;
+use crate::wire::{granule_bits, granules_to};
 
-/// Bytes of a bitmap for a message of `len` bytes.
-pub(super) const fn bitmap_len(len: u32) -> u32 {
-    len.div_ceil(GRANULE * 8)
+/// Bytes of a bitmap for a message of `total` bytes.
+pub(super) const fn bitmap_len(total: u32) -> u32 {
+    granules_to(total, total).div_ceil(8)
 }
 
-/// The bytes of a bitmap that hold the granules of `len` bytes from `offset` on: the index of each, and a mask of those bits.
-pub(super) fn masks(offset: u32, len: u32) -> impl Iterator<Item = (usize, u8)> {
-    let (from, to) = (offset / GRANULE, (offset + len).div_ceil(GRANULE));
+/// The bytes of a bitmap that hold the granules of `len` bytes from `offset` on, of `total`: the index of each, and a mask of
+/// those bits.
+pub(super) fn masks(offset: u32, len: u32, total: u32) -> impl Iterator<Item = (usize, u8)> {
+    let (from, to) = (offset >> granule_bits(total), granules_to(offset + len, total));
     (from / 8..to.div_ceil(8)).map(move |i| {
         let (start, end) = (i * 8, i * 8 + 8);
         let head = 0xff << from.saturating_sub(start);
@@ -24,15 +25,18 @@ mod tests {
 
     #[test]
     fn masks_cover_exactly_the_granules() {
-        for from in 0..40 {
-            for count in 0..40 {
-                let mut bits = [0u8; 10];
-                // The last granule may be cut short.
-                let len = (count * GRANULE).saturating_sub(from % 2);
-                masks(from * GRANULE, len).for_each(|(i, mask)| bits[i] |= mask);
-                for g in 0..80 {
-                    let is_set = bits[(g / 8) as usize] >> (g % 8) & 1 == 1;
-                    assert_eq!(is_set, (from..from + count).contains(&g), "{from} {count} {g}");
+        for total in [4095, 4096] {
+            let granule = 1u32 << granule_bits(total);
+            for from in 0..40u32 {
+                for count in 0..40 {
+                    let mut bits = [0u8; 10];
+                    // The last granule may be cut short.
+                    let len = (count * granule).saturating_sub(from % 2);
+                    masks(from * granule, len, total).for_each(|(i, mask)| bits[i] |= mask);
+                    for g in 0..80 {
+                        let is_set = bits[(g / 8) as usize] >> (g % 8) & 1 == 1;
+                        assert_eq!(is_set, (from..from + count).contains(&g), "{from} {count} {g}");
+                    }
                 }
             }
         }

@@ -11,7 +11,7 @@ use super::ranges::insert;
 use crate::config::{Mode, Settle};
 use crate::sequence::{Range, Sequence};
 use crate::storage::{ByteRing, Item, List, Ring, Storage};
-use crate::wire::GRANULE;
+use crate::wire::granules_to;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 enum Stage {
@@ -263,7 +263,7 @@ impl<S: Storage> InChannel<S> {
         e.redelivered |= a.redelivered;
         let granules = if stage == Stage::Partial { e.link + added } else { added };
         e.link = granules;
-        if !whole && granules < a.total.div_ceil(GRANULE) {
+        if !whole && granules < granules_to(a.total, a.total) {
             e.stage = Stage::Partial;
             return if added == 0 { Stored::Duplicate } else { Stored::New };
         }
@@ -307,7 +307,7 @@ impl<S: Storage> InChannel<S> {
     fn mark_granules(&mut self, bitmap: u32, a: &Arrival<'_>) -> u32 {
         let bits = self.bytes.slice_mut(bitmap, bitmap_len(a.total));
         let mut added = 0;
-        for (i, mask) in masks(a.offset, a.payload.len() as u32) {
+        for (i, mask) in masks(a.offset, a.payload.len() as u32, a.total) {
             if let Some(b) = bits.get_mut(i) {
                 added += (mask & !*b).count_ones();
                 *b |= mask;

@@ -3,7 +3,7 @@
 use crate::sequence::Sequence;
 use crate::storage::Item;
 use crate::time::Instant;
-use crate::wire::GRANULE;
+use crate::wire::{granule_bits, granules_to};
 
 /// What a frame in a packet carries, as far as its sender must know.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -33,17 +33,18 @@ impl Item for SentFrame {
 const LEN_BITS: u32 = 12;
 
 /// The longest message that can be fragmented: offsets have 20 bits of granules.
-pub(super) const FRAGMENTED_MAX: u32 = GRANULE << (32 - LEN_BITS);
+pub(super) const FRAGMENTED_MAX: u32 = 1 << (granule_bits(u32::MAX) + 32 - LEN_BITS);
 
 impl SentFrame {
-    pub(super) fn of_fragment(channel: u8, sequence: Sequence, offset: u32, len: u32) -> Self {
-        let extent = ((offset / GRANULE) << LEN_BITS) | len.div_ceil(GRANULE);
+    pub(super) fn of_fragment(channel: u8, sequence: Sequence, offset: u32, len: u32, total: u32) -> Self {
+        let extent = ((offset >> granule_bits(total)) << LEN_BITS) | granules_to(len, total);
         SentFrame { sequence, extent, channel, kind: FrameKind::Fragment }
     }
 
-    /// Offset and length in bytes; the length is rounded up to a granule.
-    pub(super) fn fragment(&self) -> (u32, u32) {
-        ((self.extent >> LEN_BITS) * GRANULE, (self.extent & ((1 << LEN_BITS) - 1)) * GRANULE)
+    /// Offset and length in bytes in a message of `total`; the length is rounded up to a granule.
+    pub(super) fn fragment(&self, total: u32) -> (u32, u32) {
+        let bits = granule_bits(total);
+        ((self.extent >> LEN_BITS) << bits, (self.extent & ((1 << LEN_BITS) - 1)) << bits)
     }
 }
 

@@ -190,6 +190,25 @@ impl<'a> Writer<'a> {
         self.u8(v as u8 & 127)
     }
 
+    /// Makes room for `count` bytes at `at`, as far as they fit, moving down what follows.
+    pub(crate) fn insert(&mut self, at: usize, count: usize) {
+        let (from, to) = (self.len, self.len + count);
+        if let Some(bytes) = self.buffer.get_mut(at..to)
+            && count > 0
+        {
+            bytes.copy_within(..from - at, count);
+            self.len = to;
+        }
+    }
+
+    /// Writes a varint over what stands at `at`.
+    pub(crate) fn set_varint(&mut self, at: usize, v: u32) {
+        let len = self.len;
+        self.len = at;
+        self.varint(v);
+        self.len = len;
+    }
+
     /// Removes `count` bytes at `at`, moving up what follows.
     pub fn remove(&mut self, at: usize, count: usize) {
         if at + count <= self.len {

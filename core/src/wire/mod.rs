@@ -13,6 +13,6 @@ pub use ack::{ACK_RANGES_MAX, Ack, AckRanges};
 pub use codec::{Malformed, Reader, Writer};
 pub(crate) use codec::{copy, move_down};
 pub(crate) use frame::fragment_overhead;
-pub use frame::{Frame, Frames, GRANULE, Message, Settled};
+pub use frame::{Frame, Frames, Message, Placed, Settled, granule_bits, granules_to};
 pub use hello::{HELLO_LEN_MIN, Hello, Pairs, Param, Params, VERSION, hello_flags, mode_from};
 pub use packet::{CHECK_LEN, LINK_ID_LEN_MAX, LinkId, Long, Short, first_byte};

@@ -4,8 +4,12 @@ from dataclasses import dataclass, field
 
 from .numbers import Malformed, Reader, varint, truncated
 
-GRANULE = 16
 RANGE_SUM_MAX = (1 << 31) - 1
+
+
+def granule(total):
+    """R6.6: how long the pieces are that a message of `total` bytes is cut into."""
+    return 4 if total < 4096 else 16
 
 
 @dataclass
@@ -40,15 +44,21 @@ def _message(reader, kind):
     frame = Frame("message", kind & 15, redelivered=bool(kind & 0x10))
     frame.low, frame.length = reader.truncated()
     if kind & 0x20:
-        frame.offset, frame.total = reader.varint() * GRANULE, reader.varint()
+        index, frame.total = reader.varint(), reader.varint()
+        frame.offset = index * granule(frame.total)
     frame.payload = _payload(reader, kind & 0x40)
-    if frame.total is not None:  # R6.6
-        end = frame.offset + len(frame.payload)
-        if not frame.payload or end > frame.total or len(frame.payload) == frame.total:
-            raise Malformed("fragment")
-        if len(frame.payload) % GRANULE and end != frame.total:
-            raise Malformed("fragment granule")
+    if frame.total is not None:
+        _check_fragment(frame)
     return frame
+
+
+def _check_fragment(frame):
+    """R6.6."""
+    end = frame.offset + len(frame.payload)
+    if not frame.payload or end > frame.total or len(frame.payload) == frame.total:
+        raise Malformed("fragment")
+    if len(frame.payload) % granule(frame.total) and end != frame.total:
+        raise Malformed("fragment granule")
 
 
 def _payload(reader, has_length):
@@ -83,11 +93,36 @@ def _skip(reader, kind):
     return frame
 
 
+def _ends_message(frame):
+    """R6.5: what a next or a series may follow."""
+    if frame is None or frame.kind not in ("message", "next"):
+        return False
+    return frame.total is None or frame.offset + len(frame.payload) == frame.total
+
+
 def _next(reader, kind, previous):
-    if previous is None or previous.kind not in ("message", "next") or previous.total is not None:  # R6.5
+    if not _ends_message(previous):  # R6.5
         raise Malformed("next after nothing")
     payload = _payload(reader, kind == 0x07)
     return Frame("next", previous.channel, payload=payload, redelivered=previous.redelivered)
+
+
+def _series(reader, kind, previous):
+    """R6.24: a frame for each message."""
+    if not _ends_message(previous):
+        raise Malformed("series after nothing")
+    total = len(previous.payload) if previous.total is None else previous.total
+    payloads = _payload(reader, kind == 0x09)
+    if not payloads or not total:
+        raise Malformed("empty series")
+    out = []
+    for at in range(0, len(payloads), total):
+        frame = Frame("series", previous.channel, payload=payloads[at : at + total], redelivered=previous.redelivered)
+        if len(frame.payload) < total:
+            frame.total = total
+            _check_fragment(frame)
+        out.append(frame)
+    return out
 
 
 def decode(data):
@@ -113,6 +148,9 @@ def decode(data):
             frame = Frame("close", value=reader.byte())
         elif kind in (0x06, 0x07):
             frame = _next(reader, kind, out[-1] if out else None)
+        elif kind in (0x08, 0x09):
+            out += _series(reader, kind, out[-1] if out else None)
+            continue
         elif kind & 0xE0 == 0x40:
             frame = _settled(reader, kind)
         elif kind & 0xF0 == 0x60:
@@ -127,9 +165,19 @@ def decode(data):
 
 def encode(frames, padding=0):
     out = b""
-    for at, frame in enumerate(frames):
-        is_last = at == len(frames) - 1 and not padding
-        out += _encode(frame, is_last)
+    at = 0
+    while at < len(frames):
+        series = []
+        while at < len(frames) and frames[at].kind == "series":
+            series.append(frames[at].payload)
+            at += 1
+        at += not series
+        is_last = at == len(frames) and not padding
+        if series:
+            payloads = b"".join(series)
+            out += b"\x08" + payloads if is_last else b"\x09" + varint(len(payloads)) + payloads
+        else:
+            out += _encode(frames[at - 1], is_last)
     return out + bytes(padding)
 
 
@@ -158,4 +206,4 @@ def _encode(f, is_last):
     kind = 0x80 + f.channel | (0x10 if f.redelivered else 0) | (0 if is_last else 0x40)
     if f.total is None:
         return bytes([kind]) + number + body
-    return bytes([kind | 0x20]) + number + varint(f.offset // GRANULE) + varint(f.total) + body
+    return bytes([kind | 0x20]) + number + varint(f.offset // granule(f.total)) + varint(f.total) + body

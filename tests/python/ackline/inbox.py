@@ -1,6 +1,6 @@
 """Sections 13 and 14: what arrives, and what of it is settled."""
 
-from .frames import GRANULE, Frame
+from .frames import Frame, granule
 from .numbers import distance, length_two_sided, SPAN
 
 ORDERED, UNORDERED, LATEST, BEST_EFFORT = range(4)
@@ -12,9 +12,14 @@ class Message:
     def __init__(self, total):
         self.total = total
         self.data = bytearray(total)
-        self.missing = set(range((total + GRANULE - 1) // GRANULE))
+        self.missing = self.granules(0, total)
         self.redelivered = False
         self.taken = False
+
+    def granules(self, start, end):
+        """Those that hold the bytes from `start` to before `end` (R6.6)."""
+        size = granule(self.total)
+        return set(range(start // size, (end + size - 1) // size))
 
     def is_complete(self):
         return not self.missing
@@ -131,8 +136,7 @@ class Inbox:
             message = channel.messages[number] = Message(total)
             channel.raise_highest(number)
         message.redelivered |= frame.redelivered
-        first = frame.offset // GRANULE
-        granules = set(range(first, first + (len(frame.payload) + GRANULE - 1) // GRANULE))
+        granules = message.granules(frame.offset, frame.offset + len(frame.payload))
         was_known = bool(granules) and not granules & message.missing
         message.data[frame.offset : frame.offset + len(frame.payload)] = frame.payload
         message.missing -= granules

@@ -158,7 +158,7 @@ class Link:
         for frame in frames:
             if frame.kind == "floor":
                 frame.number = before(frame.low, frame.length, number)
-            elif frame.kind == "next":
+            elif frame.kind in ("next", "series"):
                 frame.number = (previous.number + 1) % SPAN
             elif frame.kind == "settled":
                 frame.number = nearest(frame.low, frame.length, self.outbox.channels[frame.channel].base)
@@ -195,7 +195,7 @@ class Link:
             self.received.length = max(packet_length(packet), 1)
 
     def on_frame(self, frame, packet):
-        if frame.kind in ("message", "next"):
+        if frame.kind in ("message", "next", "series"):
             return self.inbox.on_message(frame)
         if frame.kind == "skip":
             self.inbox.on_skip(frame)
@@ -596,7 +596,7 @@ def may_follow(previous, frame):
 
 def numbers_bound(frames):
     """R4.8: what the check covers besides packet number and largest acknowledged."""
-    return [f.number for f in frames if f.kind in ("message", "next", "skip", "settled", "floor")]
+    return [f.number for f in frames if f.kind in ("message", "next", "series", "skip", "settled", "floor")]
 
 
 def packet_length(packet):

@@ -1,6 +1,6 @@
 """Sections 13 and 14 at the sender: messages until their outcome."""
 
-from .frames import GRANULE, Frame
+from .frames import Frame, granule
 from .numbers import SPAN, distance, length_two_sided
 from .packets import DEFAULTS
 
@@ -136,7 +136,7 @@ class Outbox:
             if len(message.payload) <= limit:
                 message.pieces = [Piece(index, message, 0, len(message.payload))]
             elif may_fragment and self.peer["fragments"]:
-                size = limit // GRANULE * GRANULE
+                size = limit - limit % granule(len(message.payload))
                 cuts = range(0, len(message.payload), size)
                 message.pieces = [Piece(index, message, at, min(size, len(message.payload) - at)) for at in cuts]
         fitting = (p for p in message.pieces if p.state == QUEUED and p.length <= room)

@@ -6,11 +6,11 @@ use ackline::wire::Frame;
 use ackline::{Channel, ChannelConfig, Config, Mode, Receipt};
 use ackline_tests::forge::{Said, acked, at, established, established_with, parameter, taken};
 
-// R6.1 R6.2 R6.4 R6.5 R6.6
+// R6.1 R6.2 R6.4 R6.5 R6.6 R6.24
 #[test]
 fn malformed_frame_makes_the_whole_packet_malformed() {
     let cases: &[(&str, Said)] = &[
-        ("an unknown kind", Said::new().raw(&[0x08])),
+        ("an unknown kind", Said::new().raw(&[0x0a])),
         ("another unknown kind", Said::new().raw(&[0x30, 1])),
         ("padding that is not zero", Said::new().raw(&[0, 0, 1])),
         ("a length up to the end", Said::new().whole_with_length(0, 1, b"abc")),
@@ -18,8 +18,23 @@ fn malformed_frame_makes_the_whole_packet_malformed() {
         ("next after a ping", Said::new().ping().next(0, b"abc")),
         ("an empty fragment", Said::new().fragment(0, 1, 0, 40, b"")),
         ("a fragment that is the whole message", Said::new().fragment(0, 1, 0, 16, &[1; 16])),
-        ("a fragment beyond the end", Said::new().fragment(0, 1, 2, 40, &[1; 16])),
+        ("a fragment beyond the end", Said::new().fragment(0, 1, 32, 40, &[1; 16])),
         ("a fragment of 15 bytes that does not end it", Said::new().fragment(0, 1, 0, 40, &[1; 15])),
+        ("a series after nothing", Said::new().series(&[0], b"abc")),
+        ("a series of nothing", Said::new().whole_with_length(0, 1, b"abc").series(&[], b"")),
+        ("a series after an empty message", Said::new().whole_with_length(0, 1, b"").series(&[2], b"abc")),
+        (
+            "a series cut within a granule",
+            Said::new().whole_with_length(0, 1, b"abc").series(&[2, 3], b"abcde"),
+        ),
+        (
+            "a series after a series",
+            Said::new().whole_with_length(0, 1, b"a").raw(&[9, 1, b'b']).bind(2).series(&[3], b"c"),
+        ),
+        (
+            "next after a series",
+            Said::new().whole_with_length(0, 1, b"a").raw(&[9, 1, b'b']).bind(2).next(3, b"c"),
+        ),
         ("an explicit next length up to the end", Said::new().raw(&[0x07, 3, 1, 2, 3])),
     ];
     for (what, bad) in cases {
@@ -70,6 +85,51 @@ fn sender_uses_next_wherever_it_applies_and_receiver_counts_on() {
     assert_eq!(taken(&mut link, at(4)), [b"x", b"y", b"z"]);
 }
 
+// R6.24
+#[test]
+fn series_counts_on_and_its_last_message_may_be_cut() {
+    let (mut link, mut forger) = established(Config::udp());
+    let [a, b, c] = [[1; 8], [2; 8], [3; 8]];
+    let cut = [&a[..], &b[..], &c[..4]].concat();
+    let said = Said::new().whole_with_length(0, 0, &a).series(&[1, 2, 3], &cut);
+    forger.say(&mut link, at(3), None, said);
+    assert_eq!(taken(&mut link, at(3)), [a, a, b]);
+    // A fragment that ends its message may be followed, too.
+    let said = Said::new().raw(&[0xe0, 3, 1, 8, 4]).bind(3).raw(&c[4..]).series(&[4], &b);
+    forger.say(&mut link, at(4), None, said);
+    assert_eq!(taken(&mut link, at(4)), [c, b]);
+}
+
+// R6.24
+#[test]
+fn messages_of_one_length_share_a_head_and_fill_the_datagram() {
+    let mut config = Config::udp();
+    config.datagram_max = 127;
+    let (mut link, forger) = established_with(config, &[]);
+    let messages: Vec<Vec<u8>> = (0..3).map(|i| vec![i; 64]).collect();
+    for payload in &messages {
+        link.send(at(3), Channel(0), payload).unwrap();
+    }
+    let heard = forger.listen(&mut link, at(3));
+    let lens: Vec<_> = heard[0].messages().iter().map(|&(_, number, len)| (number, len)).collect();
+    assert_eq!((lens.len(), lens[0], lens[1].0), (2, (Some(0), 64), None));
+    assert!(heard[0].len > 127 - 4, "{} bytes", heard[0].len);
+    assert_eq!(heard[1].messages()[0].2 + lens[1].1, 64);
+}
+
+// R6.25
+#[test]
+fn side_that_takes_whole_messages_only_is_sent_no_series() {
+    let (mut link, forger) = established_with(Config::udp(), &parameter(10, 0));
+    for payload in [b"a", b"b"] {
+        link.send(at(3), Channel(0), payload).unwrap();
+    }
+    let heard = forger.listen(&mut link, at(3));
+    assert_eq!(heard[0].messages().len(), 2);
+    let is_series = |f: &Frame<'_>| matches!(f, Frame::Message(m) if m.is_in_series);
+    assert!(!heard[0].frames().iter().any(is_series));
+}
+
 // R6.7
 #[test]
 fn fragments_overlap_repeat_and_come_in_any_order() {
@@ -80,7 +140,7 @@ fn fragments_overlap_repeat_and_come_in_any_order() {
         for i in 0..pieces.len() {
             let (granule, end) = pieces[(start + i) % pieces.len()];
             let piece = &message[granule * 16..end];
-            let said = Said::new().fragment(0, 0, granule as u32, 72, piece);
+            let said = Said::new().fragment(0, 0, granule as u32 * 16, 72, piece);
             assert_eq!(forger.say(&mut link, at(3), None, said), Receipt::Accepted);
         }
         assert_eq!(
@@ -97,8 +157,8 @@ fn fragments_overlap_repeat_and_come_in_any_order() {
 fn fragment_of_another_total_is_neither_stored_nor_acknowledged() {
     let (mut link, mut forger) = established(Config::udp());
     forger.say(&mut link, at(3), None, Said::new().fragment(0, 0, 0, 48, &[1; 16]));
-    forger.say(&mut link, at(3), None, Said::new().fragment(0, 0, 1, 64, &[2; 48]));
-    forger.say(&mut link, at(3), None, Said::new().fragment(0, 0, 1, 48, &[3; 32]));
+    forger.say(&mut link, at(3), None, Said::new().fragment(0, 0, 16, 64, &[2; 48]));
+    forger.say(&mut link, at(3), None, Said::new().fragment(0, 0, 16, 48, &[3; 32]));
     let heard = forger.listen(&mut link, at(10));
     assert_eq!(heard.last().unwrap().acked().unwrap(), [(4, 4), (0, 2)]);
     assert_eq!(taken(&mut link, at(10)), [[vec![1; 16], vec![3; 32]].concat()]);
@@ -109,7 +169,7 @@ fn fragment_of_another_total_is_neither_stored_nor_acknowledged() {
 fn message_comes_whole_after_fragments_and_in_fragments_after_it_came_whole() {
     let (mut link, mut forger) = established(Config::udp());
     let message = [9; 64];
-    forger.say(&mut link, at(3), None, Said::new().fragment(0, 0, 1, 64, &message[..16]));
+    forger.say(&mut link, at(3), None, Said::new().fragment(0, 0, 16, 64, &message[..16]));
     forger.say(&mut link, at(3), None, Said::new().whole(0, 0, &message));
     assert_eq!(taken(&mut link, at(3)), [message]);
     assert_eq!(

@@ -40,7 +40,7 @@ fn unordered_messages_come_when_they_are_complete() {
     assert_eq!(taken(&mut link, at(3)), [[3], [1]]);
     forger.say(&mut link, at(3), None, Said::new().whole(0, 3, &[3]));
     assert!(taken(&mut link, at(3)).is_empty(), "settled above what is missing, and known");
-    forger.say(&mut link, at(3), None, Said::new().fragment(0, 0, 1, 32, &[0; 16]));
+    forger.say(&mut link, at(3), None, Said::new().fragment(0, 0, 16, 32, &[0; 16]));
     assert_eq!(taken(&mut link, at(3)), [[0; 32]]);
 }
 
@@ -72,7 +72,7 @@ fn receiver_keeps_the_newest_value_and_takes_older_ones_for_duplicates() {
     forger.say(&mut link, at(4), None, Said::new().whole(0, 4, &[4]));
     forger.say(&mut link, at(4), None, Said::new().fragment(0, 5, 0, 32, &[5; 16]));
     assert!(taken(&mut link, at(4)).is_empty());
-    forger.say(&mut link, at(4), None, Said::new().fragment(0, 5, 1, 32, &[5; 16]));
+    forger.say(&mut link, at(4), None, Said::new().fragment(0, 5, 16, 32, &[5; 16]));
     assert_eq!(taken(&mut link, at(4)), [[5; 32]]);
 }
 

@@ -9,7 +9,7 @@ use crate::link::granules::{bitmap_len, masks};
 use crate::link::sent::{FrameKind, SentFrame};
 use crate::sequence::{Range, Sequence};
 use crate::storage::Storage;
-use crate::wire::GRANULE;
+use crate::wire::granules_to;
 
 impl<S: Storage> OutChannel<S> {
     /// The packet with `f` arrived.
@@ -38,10 +38,9 @@ impl<S: Storage> OutChannel<S> {
     pub(in crate::link) fn on_lost(&mut self, f: &SentFrame) -> u32 {
         if f.kind == FrameKind::Fragment {
             let n = f.sequence;
-            let (offset, len) = f.fragment();
-            let open =
-                self.at(n).is_some_and(|m| m.progress > 0 && matches!(m.stage, Stage::Sent | Stage::Queued));
-            if !open {
+            let Some(m) = self.at(n) else { return 0 };
+            let (offset, len) = f.fragment(m.len);
+            if m.progress == 0 || !matches!(m.stage, Stage::Sent | Stage::Queued) {
                 return 0;
             }
             if self.config.mode == Mode::BestEffort {
@@ -130,8 +129,8 @@ impl<S: Storage> OutChannel<S> {
     }
 
     fn on_fragment_acked(&mut self, f: &SentFrame) {
-        let (offset, len) = f.fragment();
         let Some(m) = self.at(f.sequence) else { return };
+        let (offset, len) = f.fragment(m.len);
         if m.progress == 0 || !matches!(m.stage, Stage::Sent | Stage::Queued) {
             return;
         }
@@ -139,13 +138,13 @@ impl<S: Storage> OutChannel<S> {
         let bits = bitmap_len(total) as usize;
         let trailer = self.bytes.slice_mut(position, trailer_len(total));
         let Some((acked, lost_bits)) = trailer.split_at_mut_checked(bits) else { return };
-        for (i, mask) in masks(offset, len) {
+        for (i, mask) in masks(offset, len, total) {
             if let (Some(a), Some(l)) = (acked.get_mut(i), lost_bits.get_mut(i)) {
                 *a |= mask;
                 *l &= !mask;
             }
         }
-        let granules = total.div_ceil(GRANULE);
+        let granules = granules_to(total, total);
         // Looked at from the end, where the newest fragments are: usually the first byte tells that some are missing.
         let whole = |(i, &b): (usize, &u8)| {
             let left = granules - i as u32 * 8;

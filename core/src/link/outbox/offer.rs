@@ -7,7 +7,7 @@ use crate::link::granules::bitmap_len;
 use crate::link::sent::SentFrame;
 use crate::sequence::Sequence;
 use crate::storage::Storage;
-use crate::wire::GRANULE;
+use crate::wire::{granule_bits, granules_to};
 
 /// How many messages are looked at to find one that may ride again.
 const COPY_SCAN_MAX: u32 = 32;
@@ -211,9 +211,9 @@ impl<S: Storage> OutChannel<S> {
                 let (mut offset, mut len) = (0, m.len);
                 if m.progress > 0 {
                     let acked = self.bytes.slice(m.position.wrapping_add(m.len), bitmap_len(m.len));
-                    let g = (0..m.len.div_ceil(GRANULE))
+                    let g = (0..granules_to(m.len, m.len))
                         .find(|g| acked.get((g / 8) as usize).is_some_and(|b| b >> (g % 8) & 1 == 0))?;
-                    offset = g * GRANULE;
+                    offset = g << granule_bits(m.len);
                     len = m.progress.checked_sub(offset)?.min(4096);
                 }
                 return Some(Offer {
@@ -234,10 +234,10 @@ impl<S: Storage> OutChannel<S> {
     /// A fragment in flight once more, if it is not known to have arrived.
     pub(in crate::link) fn fragment_offer(&self, f: &SentFrame) -> Option<Offer> {
         let m = self.at(f.sequence)?;
-        let (offset, len) = f.fragment();
+        let (offset, len) = f.fragment(m.len);
         let open = m.progress > offset && matches!(m.stage, Stage::Sent | Stage::Queued);
         let acked = self.bytes.slice(m.position.wrapping_add(m.len), bitmap_len(m.len));
-        let g = offset / GRANULE;
+        let g = offset >> granule_bits(m.len);
         let arrived = acked.get((g / 8) as usize).is_some_and(|b| b >> (g % 8) & 1 == 1);
         (open && !arrived).then(|| Offer {
             sequence: f.sequence,

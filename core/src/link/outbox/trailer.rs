@@ -4,7 +4,7 @@ use super::{OutChannel, OutMessage};
 use crate::link::granules::{bitmap_len, masks};
 use crate::sequence::Sequence;
 use crate::storage::Storage;
-use crate::wire::GRANULE;
+use crate::wire::granule_bits;
 
 /// Two bitmaps of granules follow the payload: acknowledged, and lost.
 pub(super) const fn trailer_len(len: u32) -> u32 {
@@ -23,8 +23,9 @@ impl Trailer<'_> {
         while lost.get((last / 8) as usize).is_some_and(|b| b >> (last % 8) & 1 == 1) {
             last += 1;
         }
-        let offset = first * GRANULE;
-        Some((offset, (last * GRANULE).min(total) - offset))
+        let bits = granule_bits(total);
+        let offset = first << bits;
+        Some((offset, (last << bits).min(total) - offset))
     }
 }
 
@@ -39,7 +40,7 @@ impl<S: Storage> OutChannel<S> {
         let bits = bitmap_len(total) as usize;
         let trailer = self.bytes.slice_mut(position, trailer_len(total));
         let Some((acked, lost_bits)) = trailer.split_at_mut_checked(bits) else { return };
-        for (i, mask) in masks(offset, len) {
+        for (i, mask) in masks(offset, len, total) {
             let (Some(a), Some(l)) = (acked.get(i), lost_bits.get_mut(i)) else { return };
             *l = *l & !mask | if lost { mask & !*a } else { 0 };
         }

@@ -2,6 +2,7 @@
 
 use crate::link::receive::Binding;
 use crate::sequence::Sequence;
+use crate::wire::Placed;
 
 /// A packet being written.
 pub(in crate::link) struct Draft {
@@ -17,9 +18,11 @@ pub(in crate::link) struct Draft {
     pub(super) first_frame: u32,
     pub(super) is_eliciting: bool,
     /// The message written last, while nothing follows it: where its kind stands, and its length field.
-    pub(super) last_message: Option<(usize, (usize, usize))>,
-    /// The same for the compact form: channel, number, flag.
-    pub(super) previous: Option<(u8, Sequence, bool)>,
+    pub(super) last_message: Option<Placed>,
+    /// What is written there is a series.
+    pub(super) is_in_series: bool,
+    /// The message that ended with the last frame, for the compact forms: channel, number, flag, length.
+    pub(super) previous: Option<(u8, Sequence, bool, u32)>,
     /// It carries copies of messages that may be repeated once more.
     pub(in crate::link) has_copies: bool,
     /// Copies that were due did not fit.

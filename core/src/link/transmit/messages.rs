@@ -3,17 +3,19 @@
 use super::Draft;
 use crate::config::Mode;
 use crate::congestion::Controller;
+use crate::link::ack_rate::FEW_MESSAGES;
 use crate::link::outbox::Offer;
 use crate::link::sent::{FrameKind, SentFrame};
 use crate::link::{Link, following};
 use crate::logging::trace;
 use crate::sequence::Sequence;
 use crate::storage::{Ring, Slots, Storage};
-use crate::wire::{GRANULE, Message, Writer};
+use crate::wire::{Message, Writer, granule_bits};
 
-/// Less room than this, or than half of a shorter message, is not filled with a fragment. Chosen: a fragment's head is 5 to
-/// 9 bytes.
-const FRAGMENT_ROOM_MIN: usize = 64;
+/// Less room than this, or than half of a shorter message, is not filled with a fragment, nor with the beginning of a message in
+/// a series, if it is less than a quarter. Chosen: the rest costs a fragment's head of 5 to 9 bytes; gained is the same part of the
+/// headers of a packet, which a series has fewer of.
+const FRAGMENT_ROOM_MIN: u32 = 64;
 
 impl<S: Storage, C: Controller> Link<S, C> {
     pub(super) fn write_data(&mut self, w: &mut Writer<'_>, draft: &mut Draft) {
@@ -125,18 +127,33 @@ impl<S: Storage, C: Controller> Link<S, C> {
         let out = self.out.as_slice().get(c)?;
         let was_sent = offer.sequence.precedes(out.next_send);
         let redelivered = offer.redelivered || self.peer.is_suspect && was_sent;
+        let previous = offer.sequence.plus(u32::MAX);
+        if S::FRAGMENTATION
+            && S::MESSAGES_MAX > FEW_MESSAGES
+            && self.peer.fragments
+            && offer.offset == 0
+            && draft.previous == Some((c as u8, previous, redelivered, offer.total))
+            && let Some(len) = self.write_in_series(w, draft, c, offer, redelivered, cut)
+        {
+            return Some(len);
+        }
+        let out = self.out.as_slice().get(c)?;
         let whole = offer.offset == 0 && offer.len == offer.total;
         let mut len = offer.len;
         let mut fragment = (!whole).then_some((offer.offset, offer.total));
         let room = w.room();
         let head = 1 + number_len as usize;
         if !whole || room < head + len as usize {
-            let overhead = crate::wire::fragment_overhead(number_len, offer.offset, offer.total, room as u32);
+            // Without the length, as a message that is cut ends the packet.
+            let overhead = crate::wire::fragment_overhead(number_len, offer.offset, offer.total);
             let fits = (room.checked_sub(overhead)? as u32).min(offer.len);
-            len = if fits == offer.len { fits } else { fits / GRANULE * GRANULE };
-            let too_little = len < offer.len
-                && (len as usize) < FRAGMENT_ROOM_MIN.min(offer.total as usize / 2)
-                && draft.frame_count > 0;
+            len = if fits == offer.len {
+                fits
+            } else {
+                fits >> granule_bits(offer.total) << granule_bits(offer.total)
+            };
+            let too_little =
+                len < offer.len && len < FRAGMENT_ROOM_MIN.min(offer.total / 2) && draft.frame_count > 0;
             let can_cut = S::FRAGMENTATION
                 && cut
                 && self.peer.fragments
@@ -152,10 +169,11 @@ impl<S: Storage, C: Controller> Link<S, C> {
             }
         }
         let follows = fragment.is_none()
-            && draft.previous == Some((c as u8, offer.sequence.plus(u32::MAX), redelivered));
+            && draft.previous.is_some_and(|(a, b, r, _)| (a, b, r) == (c as u8, previous, redelivered));
         let message = Message {
             channel: c as u8,
             number: (!follows).then_some((0, number_len)),
+            is_in_series: false,
             redelivered,
             fragment,
             payload: out.payload(offer.sequence, offer.offset, len),
@@ -164,17 +182,58 @@ impl<S: Storage, C: Controller> Link<S, C> {
         let length = w.message(&message, offer.sequence)?;
         draft.last_message = Some((kind_at, length));
         draft.is_full |= length.1 == 0;
-        draft.previous = fragment.is_none().then_some((c as u8, offer.sequence, redelivered));
+        draft.is_in_series = false;
+        self.note_message(draft, c, offer, len, redelivered);
+        Some(len)
+    }
+
+    /// Writes the offered message, or its beginning, after one of the same length. `None` if an ordinary frame is better.
+    fn write_in_series(
+        &mut self,
+        w: &mut Writer<'_>,
+        draft: &mut Draft,
+        c: usize,
+        offer: &Offer,
+        redelivered: bool,
+        cut: bool,
+    ) -> Option<u32> {
+        let open = draft.last_message.filter(|_| draft.is_in_series);
+        // At the end of a packet there is no length field.
+        let room = match open {
+            Some((_, (_, length_len))) => w.room() + length_len,
+            None => w.room().checked_sub(1)?,
+        } as u32;
+        let bits = granule_bits(offer.total);
+        let len = if offer.len <= room { offer.len } else { room >> bits << bits };
+        if len < offer.total {
+            let least = FRAGMENT_ROOM_MIN.min(offer.total / 4);
+            let can_cut = cut && offer.total >= crate::link::outbox::FRAGMENT_FROM && len >= least;
+            // The beginning of a message ends the packet.
+            if !can_cut || room - len > least {
+                return None;
+            }
+        }
+        let out = self.out.as_slice().get(c)?;
+        let placed = w.series(open, out.payload(offer.sequence, 0, len))?;
+        draft.last_message = Some(placed);
+        draft.is_in_series = true;
+        draft.is_full |= placed.1.1 == 0 || len < offer.total;
+        self.note_message(draft, c, offer, len, redelivered);
+        Some(len)
+    }
+
+    /// Remembers that the packet carries `len` bytes of what was offered.
+    fn note_message(&mut self, draft: &mut Draft, c: usize, offer: &Offer, len: u32, redelivered: bool) {
+        let ends = offer.offset + len == offer.total;
+        draft.previous = ends.then_some((c as u8, offer.sequence, redelivered, offer.total));
         draft.is_eliciting = true;
         draft.binding.add(offer.sequence);
-        let frame = match fragment {
-            None => {
-                SentFrame { sequence: offer.sequence, extent: 1, channel: c as u8, kind: FrameKind::Messages }
-            }
-            Some((offset, _)) => SentFrame::of_fragment(c as u8, offer.sequence, offset, len),
+        let frame = if len == offer.total {
+            SentFrame { sequence: offer.sequence, extent: 1, channel: c as u8, kind: FrameKind::Messages }
+        } else {
+            SentFrame::of_fragment(c as u8, offer.sequence, offer.offset, len, offer.total)
         };
         self.note_frame(draft, frame);
-        Some(len)
     }
 
     /// Remembers what the packet carries; consecutive messages become one entry.

@@ -185,6 +185,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
             first_frame: self.recovery.frames_base.wrapping_add(self.frames.len() as u32),
             is_eliciting: false,
             last_message: None,
+            is_in_series: false,
             previous: None,
             has_copies: false,
             is_behind: false,
