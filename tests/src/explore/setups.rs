@@ -43,8 +43,19 @@ pub fn small() -> Vec<Setup> {
         },
         Setup { messages: [2, 0], losses: 1, settles: true, ..connected("two, settled explicitly") },
         Setup { messages: [1, 0], len: 200, losses: 1, copies: 1, ..connected("one in fragments") },
-        Setup { losses: 1, closes: [true, false], ..prompt("closed as soon as it is open, a loss") },
-        Setup { losses: 1, closes: [false, true], ..connected("closed by who is not confirmed, a loss") },
+        Setup {
+            losses: 2,
+            copies: 1,
+            closes: [true, false],
+            ..prompt("closed as soon as it is open, two losses, a copy")
+        },
+        Setup {
+            losses: 2,
+            copies: 1,
+            early: 1,
+            closes: [false, true],
+            ..connected("closed by who is not confirmed, two losses, a copy, an early timer")
+        },
     ]
 }
 
