@@ -151,9 +151,6 @@ fuzz_target!(|input: Input| {
     // Both sides are of one medium, as they would be.
     let mut seats = input.seats;
     seats[1].carrier = seats[0].carrier;
-    if input.numbers.is_some() {
-        seats.iter_mut().for_each(Seat::roomy);
-    }
     let mut sides = [side(&seats[0], input.numbers, 11), side(&seats[1], None, 12)];
     for (second, call) in &input.calls {
         let [a, b] = &mut sides;

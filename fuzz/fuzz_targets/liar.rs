@@ -355,10 +355,10 @@ impl Liar<'_> {
         let input = self.input;
         let mut buffer = [0; ROOM];
         let mut w = Writer::new(&mut buffer);
-        let modes = input.peer_modes.map(|m| m % 4);
+        let modes = [input.peer_modes.iter().rev().fold(0, |all, m| all << 2 | m % 4)];
         let [present, following] = watch.link.local_link_ids();
         let no_check = if input.seat.carrier == Carrier::Unchecked { hello_flags::NO_CHECK } else { 0 };
-        let flags = flags & (hello_flags::CONFIRM | hello_flags::BARE | hello_flags::KNOWS);
+        let flags = flags & (hello_flags::CONFIRM | hello_flags::BARE | hello_flags::KNOWS | hello_flags::MORE);
         let hello = Hello {
             to: if next { following } else { present },
             from: ackline::LinkId::new(&ID)?,

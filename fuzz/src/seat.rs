@@ -84,12 +84,6 @@ impl Seat {
         config
     }
 
-    /// With datagrams in which a hello always fits: with the first numbers of 16 channels in it, it needs up to 160 bytes
-    /// (what [`ackline::Link::poll_transmit`] says of small buffers).
-    pub fn roomy(&mut self) {
-        self.datagram_max = self.datagram_max % 1_200 + 144;
-    }
-
     /// Bytes of the link's id.
     pub fn id_len(&self) -> usize {
         usize::from(self.id_len % 9)

@@ -48,7 +48,7 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
             number,
             datagram_max: DATAGRAM as u32,
             window: MESSAGES as u32,
-            base: 0,
+            base: if incarnation == self.peer { self.base } else { 0 },
         };
         if len > 8 || from_len > 8 || incarnation == 0 || flags & !Self::FLAGS != 0 {
             return Receipt::Dropped;
@@ -70,6 +70,7 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
             return Receipt::Dropped;
         }
         let is_bare = CHECKED && flags & hello_flags::BARE != 0;
+        let comes_more = flags & hello_flags::MORE != 0;
         let is_closed = self.phase == Phase::Closed;
         if is_closed && (incarnation != self.peer || is_bare || !h.is_for_us) {
             return Receipt::Dropped;
@@ -108,16 +109,16 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
                 self.obey(now, r.rest, &mut packet);
                 return Receipt::Accepted;
             }
-            // A bare hello did not tell where the messages begin.
-            let begins = CHECKED && !self.has_params && self.base == 0;
-            self.has_params = true;
+            // What came before did not tell where the messages begin.
+            let begins = !self.has_params && self.base == 0;
             let ahead = h.base.wrapping_sub(self.base);
             if (begins || ahead <= i32::MAX as u32) && !self.on_skip(self.base, ahead) {
                 self.empty_inbox(h.base);
             }
+            self.has_params |= !comes_more;
         }
         // R8.8.
-        let knows = h.mine && flags & hello_flags::KNOWS != 0 && self.is_ours(to);
+        let knows = h.mine && flags & hello_flags::KNOWS != 0 && self.is_ours(to) && !comes_more;
         if is_bare {
             return Receipt::Accepted;
         }
@@ -145,7 +146,7 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
             last = id;
             if id == 7 {
                 // A channel of which only the newest message counts is not ours to serve.
-                r.is_bad |= v.rest.first() == Some(&2) || v.rest.iter().any(|&m| m > 3);
+                r.is_bad |= v.rest.first().is_some_and(|&modes| modes & 3 == 2);
             } else if id == 8 {
                 while !v.rest.is_empty() {
                     let channel = v.u8();
@@ -205,9 +206,10 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
         self.take_id(h.from);
         self.datagram_max = h.datagram_max;
         self.window = h.window as u8;
-        self.has_params = !CHECKED || h.flags & hello_flags::BARE == 0;
+        let is_bare = CHECKED && h.flags & hello_flags::BARE != 0;
+        self.has_params = !is_bare && h.flags & hello_flags::MORE == 0;
         self.largest = h.number;
-        if !self.has_params {
+        if is_bare {
             self.largest = h.number.wrapping_sub(1);
         }
         self.run = 0;

@@ -7,6 +7,7 @@ use super::ranges::insert;
 use crate::sequence::{Range, Sequence};
 use crate::storage::{List, Storage};
 use crate::time::Instant;
+use crate::wire::varint_len;
 
 /// Packets that ask for an acknowledgement, before one is sent at once (RFC 9000, 13.2.2).
 const ACK_EVERY: u32 = 2;
@@ -161,9 +162,16 @@ impl<S: Storage> Acks<S> {
         self.is_stuck = false;
     }
 
-    /// How long the largest number has been held back.
+    /// How long the largest number has been held back, as far as three bytes can say it: nobody believes as much.
     pub(super) fn delay(&self, now: Instant) -> u32 {
-        now.micros_since(self.largest_at)
+        now.micros_since(self.largest_at).min((1 << 24) - 1)
+    }
+
+    /// Bytes of the fields in a hello, of one range at least.
+    pub(super) fn fields_len(&self, now: Instant) -> usize {
+        let delay = self.delay(now) / 8;
+        let first = self.ranges().last().map_or(0, |r| r.last.since(r.first));
+        1 + 4 + if delay > 0 { varint_len(delay) } else { 0 } + varint_len(first)
     }
 
     pub(super) fn on_sent(&mut self) {

@@ -3,11 +3,13 @@
 //! Both sides say hello, each with its own incarnation and, once it is known, the other's. Hearing one's own incarnation
 //! in a hello proves that the peer receives what is sent. A peer whose incarnation has changed has lost its memory.
 
+use core::ops::Range;
+
 use super::ack_rate::AckRate;
 use super::settings::DATAGRAM_MIN;
 use super::{Link, Phase, Receipt};
 use crate::check::crc32c;
-use crate::config::{CHANNELS_MAX, Channel, Medium, Mode};
+use crate::config::{CHANNELS_MAX, Medium, Mode};
 use crate::congestion::Controller;
 use crate::event::{CloseReason, FailReason};
 use crate::listener::ECHO_MAX;
@@ -23,11 +25,23 @@ use crate::wire::{
 /// The least time between two hellos that answer packets of no association, in microseconds.
 const STRAY_GAP: u32 = 10_000;
 
+/// The largest receive buffer that is told in a hello, in bytes: what takes four (protocol.md, R7.16).
+const BUFFER_MAX: u32 = (1 << 28) - 1;
+
+/// The longest acknowledgement delay that is believed, in microseconds (protocol.md, 10).
+const ACK_DELAY_MAX: u32 = 1_000_000;
+
 /// The longest cookie that is kept and sent back.
 const COOKIE_MAX: usize = 16;
 
 /// Over UDP a first hello is at least so long, so that the answer is not longer (protocol.md, 8.1).
 pub(super) const HELLO_PADDED: usize = 96;
+
+/// What a hello may leave to later ones, in the order in which it is told: the modes, and the base of each channel.
+pub(super) const STEPS: u8 = 1 + CHANNELS_MAX as u8;
+
+/// What must find room behind the parameters of a hello, beside acknowledgement fields: a ping.
+const REST_LEN: usize = 1;
 
 /// A cookie to be sent with the next hello.
 #[derive(Clone, Copy, Debug, Hash)]
@@ -61,8 +75,13 @@ pub(super) struct Peer {
     /// A reset said that it may have restarted.
     pub(super) is_suspect: bool,
     pub(super) no_check: bool,
-    /// It has told all its parameters: we have had a hello of it that was not bare.
+    /// It has told all its parameters: we have had a hello of it that was not bare, and of which no more comes.
     has_params: bool,
+    /// Of the steps of what it has to hear: those that it has heard, and those that it will have heard when it acknowledges
+    /// a packet from this one on.
+    told: u8,
+    pub(super) telling: u8,
+    pub(super) telling_since: Sequence,
     /// It can put fragments together.
     pub(super) fragments: bool,
     /// The number of the packet whose credit or ack rate holds.
@@ -91,6 +110,9 @@ impl Peer {
         is_suspect: false,
         no_check: false,
         has_params: false,
+        told: 0,
+        telling: 0,
+        telling_since: Sequence(0),
         fragments: false,
         control_number: Sequence(0),
         hello_number: Sequence(0),
@@ -114,10 +136,18 @@ impl Peer {
         self.message_max = u32::MAX;
         self.ack_delay = d.ack_delay;
         self.channels = CHANNELS_MAX as u8;
+        self.tell_again(Sequence(0));
+    }
+
+    /// Packets from number `since` on tell everything anew.
+    pub(super) fn tell_again(&mut self, since: Sequence) {
+        self.told = 0;
+        self.telling = STEPS;
+        self.telling_since = since;
     }
 
     pub(super) fn mode(&self, c: usize) -> Mode {
-        mode_from((self.modes >> ((2 * c as u32) & 31)) as u8 & 3).unwrap_or_default()
+        mode_from((self.modes >> ((2 * c as u32) & 31)) as u8)
     }
 
     pub(super) fn has_channel(&self, c: usize) -> bool {
@@ -136,9 +166,9 @@ pub(super) enum Reply {
     Reset { echo: [u8; ECHO_MAX], len: u8 },
 }
 
-/// Two bits for each channel.
-fn modes_of(modes: &[u8]) -> u32 {
-    modes.iter().take(CHANNELS_MAX).rev().fold(0, |all, &m| (all << 2) | (m as u32 & 3))
+/// Two bits for each channel, as parameter 7 has them.
+fn modes_of(bytes: &[u8]) -> u32 {
+    bytes.iter().take(4).rev().fold(0, |all, &byte| all << 8 | byte as u32)
 }
 
 /// The start of the check of packets from incarnation `from` to `to`: a packet of another association fails.
@@ -283,10 +313,11 @@ impl<S: Storage, C: Controller> Link<S, C> {
         if self.phase == Phase::Closed {
             return self.on_hello_after_end(now, h, mine);
         }
-        let begins = !core::mem::replace(&mut self.peer.has_params, true);
+        let comes_more = h.flags & hello_flags::MORE != 0;
         self.take_modes(h);
-        self.take_bases(h, begins);
-        let knows = h.flags & hello_flags::KNOWS != 0;
+        self.take_bases(h, !self.peer.has_params);
+        self.peer.has_params |= !comes_more;
+        let knows = h.flags & hello_flags::KNOWS != 0 && !comes_more;
         let is_present = h.to == self.local_id && !self.peer.is_suspect;
         let confirms = mine && knows && (is_present || self.is_offered_id(h.to));
         if mine {
@@ -294,12 +325,16 @@ impl<S: Storage, C: Controller> Link<S, C> {
             self.peer.is_stranger = false;
         }
         self.on_hello_body(now, h, mine);
-        if confirms && self.has_present_bases() {
+        // R8.29: who replaced another peer may have adopted us, and know our parameters, from a hello of long ago.
+        let has_heard = self.has_heard_bases() || self.peer.is_confirmed || self.generation == 0;
+        if confirms && has_heard {
             self.take_offered_id(h.to);
             self.confirm();
         } else {
-            // If it is not `mine`, it has not heard us, or has fallen for somebody else.
-            self.peer.is_confirmed &= mine;
+            if !mine {
+                // It has not heard us, or has fallen for somebody else.
+                self.doubt();
+            }
             self.due.hello = true;
         }
         Receipt::Accepted
@@ -312,30 +347,44 @@ impl<S: Storage, C: Controller> Link<S, C> {
         } else if h.your_incarnation != 0 {
             return self.drop_unknown();
         }
-        self.peer.is_confirmed &= mine;
+        if !mine {
+            self.doubt();
+        }
         self.answer_after_end(now, h.number, 2, h.frames);
         Receipt::Accepted
     }
 
-    /// Whether the peer knows where our channels begin for it. Who replaced another peer may have adopted us from a hello of
-    /// long ago (R8.29).
-    fn has_present_bases(&self) -> bool {
-        let r = &self.recovery;
-        self.generation == 0
-            || self.peer.is_confirmed
-            || r.largest_acked.is_some_and(|n| !n.precedes(r.start))
+    /// The peer may not know this association, and has to show that it does.
+    fn doubt(&mut self) {
+        self.peer.is_confirmed = false;
+        self.peer.tell_again(self.recovery.next);
     }
 
-    /// A bare hello, from which the peer may have been taken, does not tell the modes of its channels.
+    /// Whether the peer has acknowledged all that it has to hear of our channels since it was adopted. What one hello told and
+    /// was acknowledged, the next leaves out (R7.12).
+    pub(super) fn has_heard_bases(&mut self) -> bool {
+        let peer = &mut self.peer;
+        if self.recovery.largest_acked.is_some_and(|n| !n.precedes(peer.telling_since)) {
+            peer.told = peer.telling;
+            peer.telling = STEPS;
+            peer.telling_since = self.recovery.next;
+        }
+        peer.told == STEPS
+    }
+
+    /// The hello from which the peer was taken need not have told the modes of its channels.
     fn take_modes(&mut self, h: &Hello<'_>) {
+        if h.params.modes.is_empty() {
+            return;
+        }
         self.peer.modes = modes_of(h.params.modes);
         for (c, channel) in self.inn.as_mut_slice().iter_mut().enumerate() {
             channel.set_mode(self.peer.mode(c));
         }
     }
 
-    /// The peer's messages before these numbers will not come (again). `begins`: a bare hello, from which it was taken, did not
-    /// tell where they begin.
+    /// The peer's messages before these numbers will not come (again). `begins`: no hello has told yet where
+    /// all of them begin.
     fn take_bases(&mut self, h: &Hello<'_>, begins: bool) {
         let window = self.config.receive_window;
         for (c, base) in h.params.bases.iter() {
@@ -348,7 +397,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
 
     /// The peer has heard us and keeps its earlier association until it hears this from us once more.
     fn ask_confirmation(&mut self, now: Instant) {
-        self.peer.is_confirmed = false;
+        self.doubt();
         self.due.hello = true;
         self.due.ping = true;
         // What rode in our first hello was not looked at.
@@ -357,8 +406,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
 
     /// Whether every frame in a hello is well-formed.
     fn hello_is_sound(&self, h: &Hello<'_>) -> bool {
-        h.params.modes.iter().all(|&b| mode_from(b).is_ok())
-            && h.params.datagram_max >= DATAGRAM_MIN
+        h.params.datagram_max >= DATAGRAM_MIN
             && h.params.window > 0
             && h.params.channels > 0
             && Frames::new(h.frames).all(|f| f.is_ok())
@@ -375,6 +423,8 @@ impl<S: Storage, C: Controller> Link<S, C> {
             return;
         }
         self.on_connected();
+        // Whoever has more to tell waits for an answer.
+        self.due.ping |= h.flags & hello_flags::MORE != 0;
         let ack = if mine { h.ack.as_ref() } else { None };
         let largest = ack.map(|a| self.restore_acked(a.largest));
         self.on_body(now, Some(h.number), 4, ack.zip(largest), h.frames, mine);
@@ -389,6 +439,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
             self.draw_next_id();
             self.generation = self.generation.wrapping_add(1);
             self.forget_sent();
+            self.peer.tell_again(self.recovery.next);
             self.congestion.reset();
             if self.is_connected {
                 self.restarted_event = true;
@@ -396,15 +447,15 @@ impl<S: Storage, C: Controller> Link<S, C> {
             }
         }
         self.phase = Phase::Open;
+        self.cookie.len = 0;
         self.acks.restart();
         self.release_lent();
         self.take_params(h);
         // After a restart the peer needs our numbers as they are now, and our new id: only its next packet shows that it
         // has them.
-        let is_bare = h.flags & hello_flags::BARE != 0;
-        self.peer.has_params = !is_bare;
+        self.peer.has_params = h.flags & (hello_flags::BARE | hello_flags::MORE) == 0;
         self.peer.is_stranger = !mine && h.your_incarnation != 0;
-        let knows = h.flags & hello_flags::KNOWS != 0;
+        let knows = h.flags & (hello_flags::KNOWS | hello_flags::MORE) == hello_flags::KNOWS;
         self.peer.is_confirmed = mine && knows && h.to == self.local_id && !had_peer;
         let max = self.config.message_max.min(self.peer.message_max).min(self.unfragmented_max());
         let mut failed = 0;
@@ -450,7 +501,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
         peer.window = p.window;
         peer.buffer = p.buffer;
         peer.message_max = p.message_max;
-        peer.ack_delay = p.ack_delay.min(1_000_000);
+        peer.ack_delay = p.ack_delay.min(ACK_DELAY_MAX);
         self.ack_rate_asked = AckRate::usual(peer.ack_delay);
         self.ack_rate_told = self.ack_rate_asked;
         peer.channels = p.channels.min(CHANNELS_MAX as u32) as u8;
@@ -474,7 +525,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
         let modes = self.peer.modes;
         let config = &self.config;
         self.inn.ensure(c as usize, |i, channel| {
-            let mode = mode_from((modes >> ((2 * i as u32) & 31)) as u8 & 3).unwrap_or_default();
+            let mode = mode_from((modes >> ((2 * i as u32) & 31)) as u8);
             channel.start(mode, config.channel(i).settle);
         })
     }
@@ -483,6 +534,8 @@ impl<S: Storage, C: Controller> Link<S, C> {
     pub(super) fn confirm(&mut self) {
         self.on_connected();
         self.peer.is_confirmed = true;
+        self.peer.told = STEPS;
+        self.peer.telling = STEPS;
         self.peer.is_suspect = false;
         self.budget = None;
         self.due.hello = false;
@@ -523,7 +576,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
             self.end(CloseReason::Drained, FailReason::Closed);
             return Receipt::Accepted;
         }
-        self.peer.is_confirmed = false;
+        self.doubt();
         self.peer.is_suspect = true;
         self.due.hello = true;
         Receipt::Accepted
@@ -582,13 +635,34 @@ impl<S: Storage, C: Controller> Link<S, C> {
 
     // ---- sending
 
-    /// Writes the head of a hello to the peer. `false` if it does not fit.
-    pub(super) fn write_hello(&self, w: &mut Writer<'_>, ack_follows: bool) -> bool {
-        let flags = if ack_follows { hello_flags::ACK } else { 0 }
-            | if self.peer.has_params && !self.is_estranged() { hello_flags::KNOWS } else { 0 };
+    /// Writes the head of a hello to the peer, with as much of what the peer has to hear as leaves room for the rest. Returns
+    /// how many steps it has heard then, and whether acknowledgement fields are to follow. `None` if not one step fits.
+    pub(super) fn write_hello(&self, now: Instant, w: &mut Writer<'_>, has_acks: bool) -> Option<(u8, bool)> {
+        let knows = self.peer.has_params && !self.is_estranged();
+        let flags = if knows { hello_flags::KNOWS } else { 0 };
         // To a peer that has perhaps restarted: who answers to this id has heard us just now, and may replace it.
         let from = if self.peer.is_suspect { self.next_local_id } else { self.local_id };
-        self.write_hello_to(w, self.peer.incarnation, self.peer.id, from, flags)
+        let told = self.peer.told;
+        for acks in [has_acks, false] {
+            let rest = if acks { REST_LEN + self.acks.fields_len(now) } else { REST_LEN };
+            let mut to = STEPS;
+            loop {
+                let flags = flags
+                    | if acks { hello_flags::ACK } else { 0 }
+                    | if to < STEPS { hello_flags::MORE } else { 0 };
+                w.truncate(0);
+                let fits = self.write_hello_to(w, self.peer.incarnation, self.peer.id, from, flags, told..to);
+                if fits && w.room() >= rest {
+                    return Some((to, acks));
+                }
+                // Beside a cookie there need not be room for any.
+                if to <= told + u8::from(self.cookie.is_empty()) {
+                    break;
+                }
+                to -= 1;
+            }
+        }
+        None
     }
 
     /// Whether short packets of the peer may be meant for an earlier life of ours, and nothing in them would show it.
@@ -617,27 +691,23 @@ impl<S: Storage, C: Controller> Link<S, C> {
         to: LinkId,
         from: LinkId,
         flags: u8,
+        steps: Range<u8>,
     ) -> bool {
         let no_check = matches!(self.config.medium, Medium::Datagram { check: false });
-        let is_bare = flags & hello_flags::BARE != 0;
         let flags = flags | if no_check { hello_flags::NO_CHECK } else { 0 };
-        let mut modes = [0u8; CHANNELS_MAX];
-        let mut used = 0;
-        for (c, m) in modes.iter_mut().enumerate().take(self.out.len_max()) {
-            *m = self.config.channel(c).mode as u8;
-            if *m != 0 {
-                used = c + 1;
-            }
-        }
+        let modes =
+            (0..self.out.len_max()).rev().fold(0, |all, c| all << 2 | self.config.channel(c).mode as u32);
+        let used = 4 - modes.leading_zeros() as usize / 8;
+        let modes = modes.to_le_bytes();
         let params = Params {
             datagram_max: self.config.datagram_max,
             window: self.config.receive_window,
-            buffer: self.config.receive_buffer,
+            buffer: self.config.receive_buffer.min(BUFFER_MAX),
             message_max: self.config.message_max,
-            ack_delay: self.config.ack_delay,
+            // The peer believes no more.
+            ack_delay: self.config.ack_delay.min(ACK_DELAY_MAX),
             channels: self.inn.len_max() as u32,
-            // A bare hello is short; the one that follows it says the rest.
-            modes: if is_bare { &[] } else { modes.get(..used).unwrap_or(&[]) },
+            modes: if steps.contains(&0) { modes.get(..used).unwrap_or(&[]) } else { &[] },
             cookie: self.cookie.as_bytes(),
             fragments: u32::from(S::FRAGMENTATION),
             ..Params::default()
@@ -653,8 +723,9 @@ impl<S: Storage, C: Controller> Link<S, C> {
             ack: None,
             frames: &[],
         };
-        let bases = self.out.as_slice().iter().enumerate().filter(|(_, o)| !is_bare && o.cum != Sequence(0));
-        let pairs = bases.map(|(c, o)| (Channel(c as u8).0, o.cum));
+        let channels = self.out.as_slice().iter().enumerate();
+        let bases = channels.filter(|(c, o)| steps.contains(&(*c as u8 + 1)) && o.cum != Sequence(0));
+        let pairs = bases.map(|(c, o)| (c as u8, o.cum));
         hello.encode_head(w) && params.encode(pairs, w)
     }
 
@@ -664,7 +735,8 @@ impl<S: Storage, C: Controller> Link<S, C> {
         let ok = match core::mem::replace(&mut self.reply, Reply::None) {
             Reply::None => return None,
             Reply::Hello { incarnation, id, flags } => {
-                self.write_hello_to(&mut w, incarnation, id, self.next_local_id, flags)
+                // It is short; the one that follows it says the rest.
+                self.write_hello_to(&mut w, incarnation, id, self.next_local_id, flags, 0..0)
             }
             Reply::Reset { echo, len } => {
                 w.u8(first_byte::RESET) && w.bytes(echo.get(..len as usize).unwrap_or(&[]))

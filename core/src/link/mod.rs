@@ -324,6 +324,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
             self.out.ensure(c, |_, out| out.start(config, Sequence(message)));
         }
         self.recovery.start_at(Sequence(packet));
+        self.peer.tell_again(Sequence(packet));
     }
 
     /// Opens the association actively, instead of waiting for the peer to do so. Both sides may. Does nothing on a link

@@ -34,10 +34,13 @@ pub mod hello_flags {
     pub const NO_CHECK: u8 = 0x04;
     /// The hello has no body, and its number is not used up: the next packet has it, too.
     pub const BARE: u8 = 0x08;
-    /// The sender has received a hello of the receiver's incarnation that is not bare, so it knows all parameters.
+    /// The sender has received a hello of the receiver's incarnation that is neither bare nor one of which more comes, so
+    /// it knows all parameters.
     pub const KNOWS: u8 = 0x10;
+    /// Modes and bases are not complete: later hellos tell the rest.
+    pub const MORE: u8 = 0x20;
     /// All flags that have a meaning in this version.
-    pub const ALL: u8 = CONFIRM | ACK | NO_CHECK | BARE | KNOWS;
+    pub const ALL: u8 = CONFIRM | ACK | NO_CHECK | BARE | KNOWS | MORE;
 }
 
 /// What one side can take, and how it numbers: parameters with their defaults.
@@ -56,7 +59,7 @@ pub struct Params<'a> {
     pub ack_delay: u32,
     /// 6: number of channels that can be received.
     pub channels: u32,
-    /// 7: the mode of each channel that the sender uses, one byte each; channels beyond are ordered.
+    /// 7: the mode of each channel that the sender uses, two bits each from the lowest on; channels beyond are ordered.
     pub modes: &'a [u8],
     /// 8: pairs of channel and first number that can still come; others begin at 0.
     pub bases: Pairs<'a>,
@@ -291,13 +294,12 @@ impl<'a> Params<'a> {
     }
 }
 
-/// The mode that a byte of parameter 7 stands for.
-pub const fn mode_from(byte: u8) -> Result<Mode, Malformed> {
-    match byte {
-        0 => Ok(Mode::Ordered),
-        1 => Ok(Mode::Unordered),
-        2 => Ok(Mode::Latest),
-        3 => Ok(Mode::BestEffort),
-        _ => Err(Malformed),
+/// The mode that two bits of parameter 7 stand for; others are not looked at.
+pub const fn mode_from(bits: u8) -> Mode {
+    match bits & 3 {
+        0 => Mode::Ordered,
+        1 => Mode::Unordered,
+        2 => Mode::Latest,
+        _ => Mode::BestEffort,
     }
 }

@@ -11,7 +11,7 @@ mod packet;
 
 pub use ack::{ACK_RANGES_MAX, Ack, AckRanges};
 pub use codec::{Malformed, Reader, Writer};
-pub(crate) use codec::{copy, move_down};
+pub(crate) use codec::{copy, move_down, varint_len};
 pub(crate) use frame::fragment_overhead;
 pub use frame::{Frame, Frames, Message, Placed, Settled, granule_bits, granules_to};
 pub use hello::{HELLO_LEN_MIN, Hello, Pairs, Param, Params, VERSION, hello_flags, mode_from};

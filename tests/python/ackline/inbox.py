@@ -2,6 +2,7 @@
 
 from .frames import Frame, granule
 from .numbers import distance, length_two_sided, SPAN
+from .packets import modes_of
 
 ORDERED, UNORDERED, LATEST, BEST_EFFORT = range(4)
 
@@ -55,7 +56,7 @@ class Channel:
             self.highest = (number + 1) % SPAN
 
     def begin(self, base):
-        """R8.12: a bare hello did not tell where the channel begins."""
+        """R8.12: no hello has told yet where the channel begins."""
         if self.base == self.highest == 0:
             self.base = self.highest = base
 
@@ -101,7 +102,7 @@ class Inbox:
 
     def reset(self, peer):
         """R8.9: each channel begins at its base, empty."""
-        modes, bases = peer["modes"], dict(peer["bases"])
+        modes, bases = modes_of(peer["modes"]), dict(peer["bases"])
         mode = lambda i: modes[i] if i < len(modes) else ORDERED
         self.channels = [Channel(mode(i), bases.get(i, 0)) for i in range(self.count)]
 

@@ -5,7 +5,7 @@ from .frames import Frame
 from .inbox import Inbox
 from .numbers import Malformed, SPAN, before, distance, length_one_sided, length_two_sided, nearest, precedes, truncated
 from .outbox import ARRIVED, IN_FLIGHT, QUEUED, Outbox
-from .packets import BARE, CONFIRM, DEFAULTS, KNOWS, Hello, Short
+from .packets import BARE, CONFIRM, DEFAULTS, KNOWS, MORE, Hello, Short, modes_of, pack_modes
 from .recovery import Received, Recovery, Sent
 
 IN_FLIGHT_MAX = 16
@@ -21,7 +21,7 @@ class Peer:
         self.parameters = hello.parameters
         self.number = hello.number
         self.was_bare = bool(hello.flags & BARE)
-        self.full_hello = not self.was_bare
+        self.full_hello = not hello.flags & (BARE | MORE)
         self.confirmed = False
         self.is_successor = is_successor
         self.credit_from = None
@@ -30,7 +30,7 @@ class Peer:
 class Link:
     def __init__(self, random, modes=(), **parameters):
         self.random = random
-        self.parameters = dict(DEFAULTS, modes=bytes(modes), **parameters)
+        self.parameters = dict(DEFAULTS, modes=pack_modes(modes), **parameters)
         self.incarnation = random.getrandbits(64) or 1
         self.link_id = random.randbytes(3)
         self.next_id = self.new_id()
@@ -300,7 +300,8 @@ class Link:
         if ours:
             self.on_link_id_used(hello.to_id)
         self.receive_hello(now, hello, mine)
-        if hello.flags & KNOWS and ours and self.has_heard_us():
+        self.ping_due |= bool(hello.flags & MORE)  # R7.15
+        if hello.flags & KNOWS and not hello.flags & MORE and ours and self.has_heard_us():
             self.confirm()
         else:
             self.hello_due = True
@@ -327,16 +328,16 @@ class Link:
 
     def take_parameters(self, hello, mine):
         """R8.12."""
-        begins = self.peer.was_bare and not self.peer.full_hello
-        if begins:
-            for index, mode in enumerate(hello.parameters["modes"][: len(self.inbox.channels)]):
+        begins = not self.peer.full_hello
+        if hello.parameters["modes"]:
+            for index, mode in enumerate(modes_of(hello.parameters["modes"])[: len(self.inbox.channels)]):
                 self.inbox.channels[index].mode = mode
         for index, base in hello.parameters["bases"]:
             if index < len(self.inbox.channels):
                 if begins:
                     self.inbox.channels[index].begin(base)
                 self.inbox.channels[index].raise_base(base)
-        self.peer.full_hello = True
+        self.peer.full_hello |= not hello.flags & MORE
         if mine:
             self.peer.link_id = hello.from_id
 
@@ -359,7 +360,8 @@ class Link:
             self.events.append("peer restarted")
         elif mine or not hello.to_incarnation:
             self.on_connected()
-        if not replaced and mine and hello.flags & KNOWS and addressed:
+        self.ping_due |= bool(hello.flags & MORE)  # R7.15
+        if not replaced and mine and hello.flags & KNOWS and not hello.flags & MORE and addressed:
             self.confirm()
         else:
             self.hello_due = True

@@ -6,7 +6,7 @@ from . import ack as acks
 from . import frames as framing
 from .numbers import Malformed, Reader, truncated, varint
 
-CONFIRM, ACK, NO_CHECK, BARE, KNOWS = 1, 2, 4, 8, 16
+CONFIRM, ACK, NO_CHECK, BARE, KNOWS, MORE = 1, 2, 4, 8, 16, 32
 VERSION = 1
 DEFAULTS = {
     "datagram_max": 1200, "window": 64, "buffer": 65536, "message_max": 65536, "ack_delay": 1000,
@@ -103,6 +103,16 @@ def encode_parameters(parameters):
     return out
 
 
+def modes_of(packed):
+    """Parameter 7: two bits for each channel."""
+    return [byte >> bits & 3 for byte in packed[:4] for bits in (0, 2, 4, 6)]
+
+
+def pack_modes(modes):
+    value = sum(mode << 2 * channel for channel, mode in enumerate(modes))
+    return value.to_bytes((value.bit_length() + 7) // 8, "little")
+
+
 def decode_parameters(data):
     out, reader, last = dict(DEFAULTS), Reader(data), 0
     while reader.left():
@@ -125,7 +135,7 @@ def decode_parameters(data):
             out[name] = value.varint()
             if value.left():
                 raise Malformed("bytes left over")
-    if not out["window"] or not out["channels"] or out["datagram_max"] < 96 or any(m > 3 for m in out["modes"]):
+    if not out["window"] or not out["channels"] or out["datagram_max"] < 96:
         raise Malformed("parameter value")  # R7.9
     return out
 
@@ -144,7 +154,7 @@ def decode_hello(data):
     hello.to_id, hello.from_id = ids
     hello.incarnation, hello.to_incarnation = reader.fixed(8), reader.fixed(8)
     hello.flags = reader.byte()
-    if not hello.incarnation or hello.flags >= 0x20:  # 7.1, R7.4
+    if not hello.incarnation or hello.flags >= 0x40:  # 7.1, R7.4
         raise Malformed("incarnation or flags")
     hello.number = reader.fixed(4)
     hello.parameters = decode_parameters(reader.take(reader.varint()))

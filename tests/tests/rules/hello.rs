@@ -1,6 +1,7 @@
 //! Section 7 and 8.1 to 8.3: the hello and the handshake.
 
-use ackline::wire::hello_flags;
+use ackline::congestion::FixedWindow;
+use ackline::wire::{Frame, hello_flags};
 use ackline::{Channel, ChannelConfig, CloseReason, Config, Event, Mode, Receipt};
 use ackline_tests::forge::{
     Forger, Greeting, Heard, INCARNATION, OWN_ID, Said, Subject, acked, at, established, parameter,
@@ -75,7 +76,7 @@ fn malformed_hello_is_dropped() {
     let good = Greeting::first(Said::new().ping());
     let with = |params: Vec<u8>| Greeting { params, ..good.clone() }.datagram();
     let cases = [
-        ("an unknown flag", Greeting { flags: 0x20, ..good.clone() }.datagram()),
+        ("an unknown flag", Greeting { flags: 0x40, ..good.clone() }.datagram()),
         ("no incarnation", Greeting { incarnation: 0, ..good.clone() }.datagram()),
         ("another version", {
             let mut body = good.body();
@@ -88,7 +89,6 @@ fn malformed_hello_is_dropped() {
         ("a window of 0", with(parameter(2, 0))),
         ("no channels", with(parameter(6, 0))),
         ("a datagram_max of 95", with(parameter(1, 95))),
-        ("mode 4", with(vec![7, 1, 4])),
         ("half a pair", with(vec![8, 1, 0])),
     ];
     for (what, datagram) in cases {
@@ -395,7 +395,7 @@ fn version_answer_is_believed_before_a_peer_is_known_and_not_after() {
 #[test]
 fn modes_of_the_hello_are_those_of_its_channels() {
     let mut link = subject(Config::udp().channel(1, ChannelConfig::new(Mode::Latest)));
-    let hello = Greeting { params: vec![7, 2, 0, 1], ..Greeting::first(Said::new().ping()) };
+    let hello = Greeting { params: vec![7, 1, 4], ..Greeting::first(Said::new().ping()) };
     link.handle_datagram(at(0), &hello.datagram());
     let mut forger = Forger {
         incarnation: INCARNATION,
@@ -411,4 +411,152 @@ fn modes_of_the_hello_are_those_of_its_channels() {
         .whole(1, 7, b"at once");
     forger.say(&mut link, at(1), None, said);
     assert_eq!(taken(&mut link, at(1)), [b"at once"]);
+}
+
+/// A link whose hello cannot fit the shortest datagram: sixteen channels whose numbers do not begin at 0, long values, long ids.
+fn talkative(seed: u64) -> Subject {
+    let mut config = Config::udp();
+    config.datagram_max = 96;
+    config.link_id_len = 8;
+    config.ack_delay = std::time::Duration::from_secs(1);
+    config.repetition = false;
+    for c in 0..16 {
+        config = config.channel(c, ChannelConfig::new(Mode::Unordered));
+    }
+    let mut link = Subject::new(&config, FixedWindow::new(1 << 24), seed);
+    link.start_numbers_at(u32::MAX - 5, 7);
+    link
+}
+
+// R7.12 R7.13 R7.16
+#[test]
+fn hello_that_does_not_fit_is_told_in_parts() {
+    let mut link = talkative(7);
+    link.send(at(0), Channel(3), b"waits for the last part").unwrap();
+    link.connect(at(0));
+    let (mut modes, mut bases, mut parts) = (Vec::<u8>::new(), Vec::new(), 0);
+    for number in 0..40 {
+        let heard = emit(&mut link, u64::from(number));
+        let heard = heard.first().expect("a hello");
+        assert!(heard.len <= 96, "{heard:?}");
+        let said = heard.hello().expect("a hello");
+        let told: Vec<_> = said.params.bases.iter().collect();
+        let comes_more = said.flags & hello_flags::MORE != 0;
+        if comes_more {
+            assert!(heard.frames().contains(&Frame::Ping) && heard.messages().is_empty());
+        }
+        // Every other part is not acknowledged, and told again.
+        let is_acknowledged = number % 2 == 1;
+        if is_acknowledged {
+            modes.extend(said.params.modes);
+            bases.extend(told);
+            parts += 1;
+        }
+        let answer = Greeting {
+            from: vec![9; 8],
+            flags: 0,
+            acked: if is_acknowledged { acked(said.number.0, 0) } else { None },
+            ..mine(&link, number, &PING)
+        };
+        if !comes_more && is_acknowledged {
+            assert!(!link.is_validated());
+            let knows = Greeting { flags: hello_flags::KNOWS, ..answer };
+            link.handle_datagram(at(u64::from(number)), &knows.datagram());
+            break;
+        }
+        link.handle_datagram(at(u64::from(number)), &answer.datagram());
+    }
+    assert!(link.is_validated() && parts > 8, "{parts} parts");
+    assert_eq!(modes, [0x55; 4]);
+    assert_eq!(bases.iter().map(|(c, _)| *c).collect::<Vec<_>>(), (0..16).collect::<Vec<_>>());
+    assert!(bases.iter().all(|(_, n)| n.0 == u32::MAX - 5));
+}
+
+// R7.14 R7.15 R8.12
+#[test]
+fn hello_with_more_to_come_confirms_nobody_and_takes_nothing_back() {
+    let mut link = subject(Config::udp());
+    let first =
+        Greeting { flags: hello_flags::MORE, params: vec![7, 1, 1], ..Greeting::first(Said::new().ping()) };
+    link.handle_datagram(at(0), &first.datagram());
+    let knows_and_asks = |heard: &[Heard]| {
+        let flags = heard[0].hello().expect("a hello").flags;
+        (flags & hello_flags::KNOWS != 0, heard[0].frames().contains(&Frame::Ping))
+    };
+    assert_eq!(knows_and_asks(&emit(&mut link, 0)), (false, true));
+    let part = Greeting {
+        flags: hello_flags::KNOWS | hello_flags::MORE,
+        params: vec![8, 2, 0, 5],
+        ..mine(&link, 1, &PING)
+    };
+    link.handle_datagram(at(1), &part.datagram());
+    assert!(!link.is_validated());
+    assert_eq!(knows_and_asks(&emit(&mut link, 1)), (false, true));
+    let last = Greeting { params: vec![8, 2, 1, 3], ..mine(&link, 2, &PING) };
+    link.handle_datagram(at(2), &last.datagram());
+    assert!(link.is_validated());
+    let mut forger = Forger {
+        incarnation: INCARNATION,
+        link: link.incarnation(),
+        to: link.local_link_id(),
+        has_check: true,
+        next: 3,
+    };
+    // Channel 0 is unordered, and begins at 5.
+    for n in [4, 6, 5] {
+        forger.say(&mut link, at(3), None, Said::new().whole(0, n, &[n as u8]));
+    }
+    assert_eq!(taken(&mut link, at(3)), [[6], [5]]);
+}
+
+/// Lets two links talk until both have taken what the other has sent, without the datagram of this number.
+fn talk(links: &mut [Subject; 2], lost: Option<usize>) {
+    let (mut now, mut count, mut missing) = (at(0), 0, [16; 2]);
+    let mut buffer = [0; 1200];
+    while missing != [0; 2] || !links.iter().all(Subject::is_drained) {
+        let mut is_silent = true;
+        for n in 0..2 {
+            links[n].handle_timeout(now);
+            while let Some(len) = links[n].poll_transmit(now, &mut buffer) {
+                assert!(len <= 96);
+                is_silent = false;
+                count += 1;
+                if lost != Some(count) {
+                    links[1 - n].handle_datagram(now, &buffer[..len]);
+                }
+                assert!(count < 2_000, "no end; missing {missing:?}");
+            }
+            missing[n] -= taken(&mut links[n], now).len();
+            while links[n].poll_event().is_some() {}
+        }
+        if is_silent {
+            let next = links.iter().filter_map(Subject::poll_timeout).min();
+            assert!(next.is_some_and(|next| next > now), "{next:?} at {now:?}; missing {missing:?}");
+            now = next.unwrap();
+        }
+    }
+}
+
+// R7.12 R7.16 R8.29
+#[test]
+fn links_with_the_shortest_datagrams_and_sixteen_channels_connect_and_survive_a_restart() {
+    let send =
+        |link: &mut Subject| (0..16).for_each(|c| assert!(link.send(at(0), Channel(c), &[c; 9]).is_ok()));
+    for lost in [None].into_iter().chain((1..40).map(Some)) {
+        for both in [false, true] {
+            let mut links = [talkative(7), talkative(8)];
+            links.iter_mut().for_each(send);
+            links[0].connect(at(0));
+            if both {
+                links[1].connect(at(0));
+            }
+            talk(&mut links, lost);
+            // One of them reboots. (Its clock begins anew; that of the other goes on.)
+            send(&mut links[0]);
+            links[1] = talkative(9);
+            send(&mut links[1]);
+            links[1].connect(at(0));
+            talk(&mut links, lost);
+        }
+    }
 }

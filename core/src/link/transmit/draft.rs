@@ -1,5 +1,6 @@
 //! A packet while it is written.
 
+use crate::link::handshake::STEPS;
 use crate::link::receive::Binding;
 use crate::sequence::Sequence;
 use crate::wire::Placed;
@@ -10,6 +11,8 @@ pub(in crate::link) struct Draft {
     pub(super) control: u8,
     /// It acknowledges something.
     pub(super) has_acks: bool,
+    /// How much the peer has heard of our channels when it has heard this hello.
+    pub(super) telling: u8,
     /// A bit for each channel whose settlements it tells.
     pub(super) told: u16,
     /// There was no room for all settlements.
@@ -29,4 +32,11 @@ pub(in crate::link) struct Draft {
     pub(in crate::link) is_behind: bool,
     /// No message fits any more.
     pub(in crate::link) is_full: bool,
+}
+
+impl Draft {
+    /// It is a hello of which more comes: messages wait for that (R7.13).
+    pub(super) fn comes_more(&self) -> bool {
+        self.telling < STEPS
+    }
 }

@@ -27,12 +27,12 @@ impl<S: Storage, C: Controller> Link<S, C> {
         let bits_at;
         if in_hello {
             let mine = self.peer.incarnation != 0;
-            if !self.write_hello(w, acks && mine) {
-                return None;
-            }
+            let (telling, has_acks) = self.write_hello(now, w, acks && mine)?;
+            draft.telling = telling;
             draft.control |= control::HELLO;
             draft.is_eliciting |= !mine;
-            if !(acks && mine) {
+            if !has_acks {
+                self.write_ask(w, draft);
                 if mine && self.due.settled {
                     self.write_settled(w, draft, false);
                 }
@@ -72,9 +72,18 @@ impl<S: Storage, C: Controller> Link<S, C> {
             (false, false) => first_byte::ACK_ONLY,
         };
         w.set(bits_at, kind | bits);
+        self.write_ask(w, draft);
         self.write_settled(w, draft, true);
         draft.has_acks = true;
         Some(())
+    }
+
+    /// A hello of which more comes is repeated until it is acknowledged (R7.13).
+    fn write_ask(&self, w: &mut Writer<'_>, draft: &mut Draft) {
+        if draft.comes_more() && w.ping() {
+            draft.control |= control::PING;
+            draft.is_eliciting = true;
+        }
     }
 
     /// What the peer may not know yet of what is settled. Whoever learns that a message was acknowledged learns with it
@@ -134,7 +143,8 @@ impl<S: Storage, C: Controller> Link<S, C> {
             draft.binding.add(floor);
         }
         // R9.11.
-        if (self.due.ping || self.budget.is_some()) && w.ping() {
+        let asks = self.due.ping || self.budget.is_some();
+        if draft.control & control::PING != 0 || asks && w.ping() {
             self.due.ping = false;
             draft.control |= control::PING;
         }

@@ -9,6 +9,7 @@ pub(super) use draft::Draft;
 
 use crate::check::crc32c;
 use crate::congestion::Controller;
+use crate::link::handshake::{HELLO_PADDED, STEPS};
 use crate::link::receive::Binding;
 use crate::link::sent::{Fate, SentPacket, control};
 use crate::link::timers::tick;
@@ -32,8 +33,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
     /// Writes the next datagram to emit into `buffer` and returns its length; `None` if there is nothing to emit now.
     /// Call it until then, after every other call that takes `&mut self`.
     ///
-    /// `buffer` should hold `Config::datagram_max` bytes. A smaller one is made do with, as long as a hello fits (128
-    /// bytes and 7 for each channel).
+    /// `buffer` should hold `Config::datagram_max` bytes. A smaller one is made do with, as long as it holds 96.
     pub fn poll_transmit(&mut self, now: Instant, buffer: &mut [u8]) -> Option<usize> {
         self.transmit(now, buffer, false)
     }
@@ -50,12 +50,14 @@ impl<S: Storage, C: Controller> Link<S, C> {
         self.release_lent();
         if !matches!(self.reply, Reply::None) {
             // Not longer than what it answers, which a first hello of this side would not be shorter than.
-            let room = buffer.len().min(crate::link::handshake::HELLO_PADDED);
+            let room = buffer.len().min(HELLO_PADDED);
             let len = self.transmit_reply(buffer.get_mut(..room)?);
             return len.map(|n| self.on_datagram_sent(now, n));
         }
         let budget = self.budget.unwrap_or(u32::MAX) as usize;
-        let room = buffer.len().min(self.peer.datagram_max as usize).min(budget);
+        // R8.2.
+        let limit = if self.is_repeated_hello() { HELLO_PADDED } else { self.peer.datagram_max as usize };
+        let room = buffer.len().min(limit).min(budget);
         let buffer = buffer.get_mut(..room)?;
         let n = match self.phase {
             Phase::Idle => None,
@@ -171,6 +173,9 @@ impl<S: Storage, C: Controller> Link<S, C> {
         if probe {
             self.before_probe();
         }
+        if in_hello {
+            self.has_heard_bases();
+        }
         let is_repeated_hello = self.is_repeated_hello();
         let check_len = if self.has_check() || in_hello && self.can_reorder() { CHECK_LEN } else { 0 };
         let room = buffer.len().checked_sub(check_len)?;
@@ -179,6 +184,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
             binding: Binding::default(),
             control: 0,
             has_acks: false,
+            telling: STEPS,
             told: 0,
             must_tell_more: false,
             frame_count: 0,
@@ -195,15 +201,16 @@ impl<S: Storage, C: Controller> Link<S, C> {
         let mut is_needed = !numbered || wanted || ack || probe;
         if numbered {
             self.write_control(&mut w, &mut draft);
-            if is_repeated_hello {
+            let is_bodiless = is_repeated_hello || draft.comes_more();
+            if is_bodiless {
                 self.due.probes = 0;
             } else if probe {
                 self.write_probe(&mut w, &mut draft);
             }
-            if data || probe && !is_repeated_hello && self.recovery.probe_count <= 1 {
+            if !is_bodiless && (data || probe && self.recovery.probe_count <= 1) {
                 self.write_data(&mut w, &mut draft);
             }
-            if copy || data {
+            if !is_bodiless && (copy || data) {
                 self.due.copies = false;
                 self.write_copies(now, &mut w, &mut draft);
             }
@@ -263,6 +270,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
         if draft.control & control::HELLO != 0 {
             self.last_hello_at = Some(now);
             self.due.hello = false;
+            self.peer.telling = self.peer.telling.min(draft.telling);
         }
         for (c, channel) in self.inn.as_mut_slice().iter_mut().enumerate() {
             if draft.told >> c & 1 == 1 {
