@@ -76,6 +76,19 @@ fn receiver_keeps_the_newest_value_and_takes_older_ones_for_duplicates() {
     assert_eq!(taken(&mut link, at(4)), [[5; 32]]);
 }
 
+// R14.5
+#[test]
+fn value_older_than_one_that_waits_is_a_duplicate_while_one_before_is_not_settled() {
+    let config = Config::udp().channel(0, ChannelConfig::default().settle_explicitly());
+    let (mut link, mut forger) = established_with(config, &[7, 1, 2]);
+    forger.say(&mut link, at(3), None, Said::new().whole(0, 1, &[1]));
+    assert_eq!(taken(&mut link, at(3)), [[1]]);
+    for n in [3, 2] {
+        forger.say(&mut link, at(3), None, Said::new().whole(0, n, &[n as u8]));
+    }
+    assert_eq!(taken(&mut link, at(3)), [[3]]);
+}
+
 // R14.6
 #[test]
 fn acknowledgement_of_a_value_ends_all_older_ones() {

@@ -80,6 +80,23 @@ fn settlement_rides_with_every_acknowledgement_until_a_numbered_packet_with_it_a
     assert_eq!((heard.len(), heard[0].settled()), (1, vec![]));
 }
 
+// R6.14
+#[test]
+fn settlement_that_changed_after_a_packet_told_it_is_not_confirmed_by_that_packet() {
+    let (mut link, mut forger) = established(Config::udp());
+    forger.say(&mut link, at(3), None, Said::new().whole(0, 0, b"a"));
+    taken(&mut link, at(3));
+    link.send(at(4), Channel(0), b"b").unwrap();
+    let heard = forger.listen(&mut link, at(4));
+    assert_eq!(heard[0].settled(), [(0, 1)]);
+    let number = heard[0].number().unwrap().0;
+    forger.say(&mut link, at(5), None, Said::new().whole(0, 1, b"c"));
+    taken(&mut link, at(5));
+    forger.say(&mut link, at(6), acked(number, 0), Said::new().settled(0, 1).ping());
+    let heard = forger.listen(&mut link, at(20));
+    assert_eq!(heard.last().unwrap().settled(), [(0, 2)]);
+}
+
 // R6.16 R12.4
 #[test]
 fn settlement_after_its_acknowledgement_left_is_sent_until_it_is_acknowledged() {
