@@ -38,6 +38,13 @@ impl AckRate {
 }
 
 impl<S: Storage, C: Controller> Link<S, C> {
+    /// Whether acknowledgements wait a moment for the application. A driver asks for datagrams and for messages in the order that it
+    /// likes; were the acknowledgement gone before the messages are taken, their settlement would need a packet of its own, and
+    /// that one an acknowledgement. (Few messages: they are acknowledged to go on, and the drivers take them first.)
+    pub(super) fn holds_acks(&self) -> bool {
+        S::MESSAGES_MAX > FEW_MESSAGES && self.has_delivery()
+    }
+
     /// A packet with new messages leaves: what suits the flow may have changed.
     pub(super) fn look_at_ack_rate(&mut self) {
         if S::MESSAGES_MAX <= FEW_MESSAGES || !self.recovery.next.0.is_multiple_of(LOOK_EVERY) {

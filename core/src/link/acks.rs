@@ -4,6 +4,7 @@ use core::hash::{Hash, Hasher};
 
 use super::digest::{relative, relative_to};
 use super::ranges::insert;
+use super::timers::{TICK, tick};
 use crate::sequence::{Range, Sequence};
 use crate::storage::{List, Storage};
 use crate::time::Instant;
@@ -11,6 +12,9 @@ use crate::wire::varint_len;
 
 /// Packets that ask for an acknowledgement, before one is sent at once (RFC 9000, 13.2.2).
 const ACK_EVERY: u32 = 2;
+
+/// How long the application has, in microseconds, to take what arrived before the acknowledgement goes: the grain of all deadlines.
+const HELD: u32 = TICK;
 
 /// Received packet numbers and when to acknowledge them.
 #[derive(Clone, Debug)]
@@ -105,7 +109,7 @@ impl<S: Storage> Acks<S> {
         if !in_order || self.waiting >= self.every {
             self.at = Some(now);
         } else if self.at.is_none() {
-            self.at = Some(super::timers::tick(now.plus_micros(self.delay)));
+            self.at = Some(tick(now.plus_micros(self.delay)));
         }
     }
 
@@ -137,9 +141,15 @@ impl<S: Storage> Acks<S> {
         }
     }
 
-    /// Whether an acknowledgement must go now.
-    pub(super) fn is_due(&self, now: Instant) -> bool {
-        self.at.is_some_and(|t| t <= now)
+    /// Whether an acknowledgement must go now. `is_held`: the application may be about to take messages, whose settlement would
+    /// ride with it.
+    pub(super) fn is_due(&self, now: Instant, is_held: bool) -> bool {
+        self.due_at(is_held).is_some_and(|t| t <= now)
+    }
+
+    fn due_at(&self, is_held: bool) -> Option<Instant> {
+        let at = self.at?;
+        Some(if is_held { tick(at.plus_micros(HELD)) } else { at })
     }
 
     /// Whether one may ride along.
@@ -147,14 +157,14 @@ impl<S: Storage> Acks<S> {
         self.any
     }
 
-    pub(super) fn timeout(&self) -> Option<Instant> {
-        if self.is_stuck { None } else { self.at }
+    pub(super) fn timeout(&self, is_held: bool) -> Option<Instant> {
+        if self.is_stuck { None } else { self.due_at(is_held) }
     }
 
     /// Nothing could be sent: an acknowledgement that is due asks for no more calls until
     /// [`on_datagram`](Self::on_datagram).
-    pub(super) fn on_nothing_sent(&mut self, now: Instant) {
-        self.is_stuck |= self.is_due(now);
+    pub(super) fn on_nothing_sent(&mut self, now: Instant, is_held: bool) {
+        self.is_stuck |= self.is_due(now, is_held);
     }
 
     /// The peer sent something, so perhaps more may be sent.

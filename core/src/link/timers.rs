@@ -48,7 +48,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
         }
         // An acknowledgement in a hello takes a number; without one it has to wait.
         let can_ack = self.peer.is_confirmed || self.can_number();
-        let mut at = if can_ack { self.acks.timeout() } else { None };
+        let mut at = if can_ack { self.acks.timeout(self.holds_acks()) } else { None };
         let mut consider = |t: Option<Instant>| {
             if let Some(t) = t {
                 at = Some(at.map_or(t, |a: Instant| a.min(t)));

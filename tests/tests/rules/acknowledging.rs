@@ -58,6 +58,27 @@ fn gap_or_second_packet_is_acknowledged_at_once() {
     assert!(forger.listen(&mut link, at(11)).is_empty());
 }
 
+// R11.3
+#[test]
+fn acknowledgement_waits_a_moment_for_the_application() {
+    let later = ackline::Instant::from_micros(3_100);
+    for takes in [true, false] {
+        let (mut link, mut forger) = established(Config::udp());
+        for n in 0..2 {
+            forger.say(&mut link, at(3), None, Said::new().whole(0, n, b"a"));
+        }
+        assert!(forger.listen(&mut link, at(3)).is_empty());
+        assert_eq!(link.poll_timeout(), Some(later));
+        if takes {
+            assert_eq!(taken(&mut link, at(3)).len(), 2);
+            assert_eq!(link.poll_timeout(), Some(at(3)));
+        }
+        let heard = forger.listen(&mut link, if takes { at(3) } else { later });
+        assert_eq!((heard.len(), heard[0].acked().unwrap()), (1, vec![(0, 3)]));
+        assert_eq!(heard[0].settled(), if takes { vec![(0, 2)] } else { vec![] });
+    }
+}
+
 // R11.4
 #[test]
 fn acknowledgement_rides_on_every_packet_and_goes_alone_without_a_number() {

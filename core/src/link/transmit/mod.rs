@@ -65,7 +65,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
             _ => self.transmit_packet(now, buffer, fills),
         };
         if n.is_none() {
-            self.acks.on_nothing_sent(now);
+            self.acks.on_nothing_sent(now, self.holds_acks());
         }
         n.map(|n| self.on_datagram_sent(now, n))
     }
@@ -157,7 +157,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
         let d = &self.due;
         let hello = d.hello && !self.is_answer_early(now);
         let wanted = hello || d.ping || d.credit || d.close || d.settled;
-        let ack = self.acks.is_due(now);
+        let ack = self.acks.is_due(now, self.holds_acks());
         let copy = self.due.copies && is_open && can_number;
         if is_open && !has_data {
             self.congestion.on_app_limited(self.recovery.in_flight);
@@ -254,7 +254,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
     /// take them: their settlement then rides with it, and a short visit costs two datagrams.
     fn is_answer_early(&self, now: Instant) -> bool {
         self.peer.incarnation != 0
-            && self.acks.timeout().is_some_and(|t| t > now)
+            && self.acks.timeout(false).is_some_and(|t| t > now)
             && self.inn.as_slice().iter().any(|c| c.is_ready())
     }
 
