@@ -42,7 +42,7 @@ pub fn run(board: &str, image: &str, elf: &str, options: &[&str]) -> Result<(), 
     };
     let mut scenario = Scenario::start(board, image, elf, is_clean, messages)?;
     let start = Instant::now();
-    let total = scenario.play()?;
+    let total = scenario.play().inspect_err(|_| print_log(elf, &scenario.emulator))?;
     log::check(&log::lines(Path::new(elf), &scenario.emulator.log())?)?;
     println!(
         "{board} {image}: {} commands and {} readings of 32 to 200 bytes in {:.1} s, two board resets, one desktop killed, all told by both: ok",
@@ -89,11 +89,16 @@ pub fn show(board: &str, image: &str, elf: &str, seconds: &str) -> Result<(), Fa
         false => format!("udp:{RELAY_PORT}"),
     };
     desktop::show(&line, seconds.parse()?)?;
-    println!("The board's log:");
-    for line in log::lines(Path::new(elf), &emulator.log())? {
-        println!("  {line}");
-    }
+    print_log(elf, &emulator);
     Ok(())
+}
+
+fn print_log(elf: &str, emulator: &Emulator) {
+    println!("The board's log:");
+    match log::lines(Path::new(elf), &emulator.log()) {
+        Ok(lines) => lines.iter().for_each(|line| println!("  {line}")),
+        Err(failure) => println!("  {failure}"),
+    }
 }
 
 fn udp_relay(is_clean: bool) -> Result<UdpProxy, Failure> {
