@@ -65,6 +65,7 @@ mod rtt;
 pub mod sequence;
 mod stats;
 pub mod storage;
+pub mod tailored;
 mod time;
 pub mod wire;
 

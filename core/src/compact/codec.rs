@@ -4,19 +4,19 @@
 
 /// Takes values off the front of a slice.
 #[derive(Clone, Copy)]
-pub(super) struct Reader<'a> {
-    pub(super) rest: &'a [u8],
+pub(crate) struct Reader<'a> {
+    pub(crate) rest: &'a [u8],
     /// The bytes were no encoding of what was read.
-    pub(super) is_bad: bool,
+    pub(crate) is_bad: bool,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(rest: &'a [u8]) -> Self {
+    pub(crate) fn new(rest: &'a [u8]) -> Self {
         Reader { rest, is_bad: false }
     }
 
     #[inline(never)]
-    pub(super) fn u8(&mut self) -> u8 {
+    pub(crate) fn u8(&mut self) -> u8 {
         match self.rest.split_first() {
             Some((&byte, rest)) => {
                 self.rest = rest;
@@ -30,7 +30,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next `len` bytes, or none of them.
-    pub(super) fn bytes(&mut self, len: usize) -> &'a [u8] {
+    pub(crate) fn bytes(&mut self, len: usize) -> &'a [u8] {
         match self.rest.split_at_checked(len) {
             Some((bytes, rest)) => {
                 self.rest = rest;
@@ -45,12 +45,12 @@ impl<'a> Reader<'a> {
 
     /// Four bytes, least significant first.
     #[inline(never)]
-    pub(super) fn u32(&mut self) -> u32 {
+    pub(crate) fn u32(&mut self) -> u32 {
         (0..4).fold(0, |value, _| value >> 8 | u32::from(self.u8()) << 24)
     }
 
     /// Eight bytes, least significant first.
-    pub(super) fn u64(&mut self) -> u64 {
+    pub(crate) fn u64(&mut self) -> u64 {
         let low = self.u32();
         u64::from(self.u32()) << 32 | u64::from(low)
     }
@@ -75,7 +75,7 @@ impl<'a> Reader<'a> {
     }
 
     /// R3.1, R3.2.
-    pub(super) fn varint(&mut self) -> u32 {
+    pub(crate) fn varint(&mut self) -> u32 {
         let (value, shift, last) = self.groups(35);
         self.is_bad |= shift > 7 && last == 0 || shift == 35 && last > 15;
         value
@@ -83,7 +83,7 @@ impl<'a> Reader<'a> {
 
     /// Reads `count` pairs of a gap and a run, each one less than it is. Together with `first` they must span less than
     /// 2^31 (R5.2, R6.12).
-    pub(super) fn spans(&mut self, first: u32, count: u8) {
+    pub(crate) fn spans(&mut self, first: u32, count: u8) {
         let mut span = first;
         let mut value = 0;
         for left in (0..=2 * u32::from(count)).rev() {
@@ -99,7 +99,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A truncated number, restored two-sided from `reference` (R3.3, R3.4), and how many bits of it there are.
-    pub(super) fn number(&mut self, reference: u32) -> (u32, u32) {
+    pub(crate) fn number(&mut self, reference: u32) -> (u32, u32) {
         let (low, bits, _) = self.groups(28);
         let left = 32 - bits;
         let distance = (low.wrapping_sub(reference) << left) as i32 >> left;
@@ -107,7 +107,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A truncated number, restored one-sided from `limit` (R3.3, R3.5).
-    pub(super) fn number_before(&mut self, limit: u32) -> u32 {
+    pub(crate) fn number_before(&mut self, limit: u32) -> u32 {
         let (low, bits, _) = self.groups(28);
         let left = 32 - bits;
         limit.wrapping_sub(limit.wrapping_sub(low) << left >> left)
@@ -117,7 +117,7 @@ impl<'a> Reader<'a> {
 /// Copies `from` to the front of `to`. `false`: it is too long. (The compiler knows such a loop for no `memcpy`, which
 /// would be larger than everything else here.)
 #[inline(never)]
-pub(super) fn copy(to: &mut [u8], from: &[u8]) -> bool {
+pub(crate) fn copy(to: &mut [u8], from: &[u8]) -> bool {
     for (i, &byte) in from.iter().enumerate() {
         match to.get_mut(i) {
             Some(slot) => *slot = byte,
@@ -128,45 +128,45 @@ pub(super) fn copy(to: &mut [u8], from: &[u8]) -> bool {
 }
 
 /// Puts values one after another into a buffer.
-pub(super) struct Writer<'a> {
-    pub(super) buffer: &'a mut [u8],
+pub(crate) struct Writer<'a> {
+    pub(crate) buffer: &'a mut [u8],
     /// Bytes written, and those that did not fit.
-    pub(super) len: usize,
+    pub(crate) len: usize,
 }
 
 impl<'a> Writer<'a> {
-    pub(super) fn new(buffer: &'a mut [u8]) -> Self {
+    pub(crate) fn new(buffer: &'a mut [u8]) -> Self {
         Writer { buffer, len: 0 }
     }
 
     #[inline(never)]
-    pub(super) fn u8(&mut self, byte: u8) {
+    pub(crate) fn u8(&mut self, byte: u8) {
         if let Some(slot) = self.buffer.get_mut(self.len) {
             *slot = byte;
         }
         self.len += 1;
     }
 
-    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         for &byte in bytes {
             self.u8(byte);
         }
     }
 
     /// The low bytes of `value`, least significant first.
-    pub(super) fn low_bytes(&mut self, mut value: u32, count: u8) {
+    pub(crate) fn low_bytes(&mut self, mut value: u32, count: u8) {
         for _ in 0..count {
             self.u8(value as u8);
             value >>= 8;
         }
     }
 
-    pub(super) fn u64(&mut self, value: u64) {
+    pub(crate) fn u64(&mut self, value: u64) {
         self.low_bytes(value as u32, 4);
         self.low_bytes((value >> 32) as u32, 4);
     }
 
-    pub(super) fn varint(&mut self, mut value: u32) {
+    pub(crate) fn varint(&mut self, mut value: u32) {
         while value > 127 {
             self.u8(value as u8 | 128);
             value >>= 7;
@@ -175,7 +175,7 @@ impl<'a> Writer<'a> {
     }
 
     /// The low `bits` of `value`: 7, 14, 21 or 28.
-    pub(super) fn number(&mut self, mut value: u32, mut bits: u8) {
+    pub(crate) fn number(&mut self, mut value: u32, mut bits: u8) {
         while bits > 7 {
             self.u8(value as u8 | 128);
             value >>= 7;
@@ -185,7 +185,7 @@ impl<'a> Writer<'a> {
     }
 
     /// What was written; `None` if not all of it fitted.
-    pub(super) fn finish(self) -> Option<&'a mut [u8]> {
+    pub(crate) fn finish(self) -> Option<&'a mut [u8]> {
         self.buffer.get_mut(..self.len)
     }
 }

@@ -17,6 +17,8 @@
 //! | keep-alive, give-up, counters, version answers | none | there |
 //! | time | microseconds of any clock | the same |
 //!
+//! What lies between the two is [`tailored`](crate::tailored): every feature of the full link, each paid for by who uses it.
+//!
 //! One packet in flight is a message rate of `MESSAGES` to a round trip at most, which is what a serial line carries anyway, and
 //! is all that RFC 8085 (section 3.1.2) allows to a sender without congestion control.
 //!
@@ -57,7 +59,7 @@
 //! assert_eq!(a.poll_event(), Some(Event::Settled(id)));
 //! ```
 
-mod codec;
+pub(crate) mod codec;
 mod hello;
 mod receive;
 mod transmit;
