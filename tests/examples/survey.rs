@@ -1,11 +1,11 @@
 //! Plays many random schedules and counts what breaks, without stopping at the first and without shrinking.
 //!
 //! ```text
-//! cargo run --release -p ackline-tests --example survey -- FIRST COUNT [COMPARED_EVERY] [compact]
+//! cargo run --release -p ackline-tests --example survey -- FIRST COUNT [COMPARED_EVERY] [compact | tailored]
 //! ```
 //!
-//! With `compact`, one or both of the links are compact ones. Seeds from 10000000000 on are those of the second generator
-//! (`ackline_tests::schedule::WIDE`).
+//! With `compact`, one or both of the links are compact ones, with `tailored`, tailored ones with everything on. Seeds from
+//! 10000000000 on are those of the second generator (`ackline_tests::schedule::WIDE`).
 //!
 //! Ends with one line per kind of failure (rule, or place of a panic): how often, the first seeds, and one detail. To look at one:
 //! `ACKLINE_SEED=n cargo test -p ackline-tests --test schedules`.
@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use ackline_tests::compact::Compact;
 use ackline_tests::link::Ackline;
 use ackline_tests::schedule::{Subject, check, schedule_of};
+use ackline_tests::tailored::AllFeatures;
 
 /// Seeds shown per kind of failure.
 const SHOWN: usize = 8;
@@ -47,6 +48,7 @@ fn main() {
     let count = numbers.get(1).copied().unwrap_or(1_000);
     let compared_every = numbers.get(2).copied().unwrap_or(10).max(1);
     let is_compact = std::env::args().any(|a| a == "compact");
+    let is_tailored = std::env::args().any(|a| a == "tailored");
     std::panic::set_hook(Box::new(|info| {
         let place =
             info.location().map(|l| format!("panic at {}:{}", l.file(), l.line())).unwrap_or_default();
@@ -68,6 +70,8 @@ fn main() {
                     let compares = seed.is_multiple_of(compared_every);
                     let finding = if is_compact {
                         play(&Compact, seed, compares)
+                    } else if is_tailored {
+                        play(&AllFeatures, seed, compares)
                     } else {
                         play(&Ackline, seed, compares)
                     };

@@ -7,6 +7,7 @@
 //! | [`link`] | ackline under the simulator: the example to copy for your own protocol |
 //! | [`gate`] | a link behind a listener that asks for cookies |
 //! | [`compact`] | the compact link under the simulator, against the full one and against itself |
+//! | [`tailored`] | tailored endpoints with everything on, in the same way |
 //! | [`net`] | links that lose, repeat, reorder, delay, damage, cut, and go down |
 //! | [`world`] | nodes, clocks, reboots, applications, and the event loop |
 //! | [`oracle`] | the rules of the promise, checked at every step |
@@ -31,4 +32,5 @@ pub mod oracle;
 pub mod random;
 pub mod scenario;
 pub mod schedule;
+pub mod tailored;
 pub mod world;
