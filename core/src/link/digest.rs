@@ -32,6 +32,8 @@ impl<S: Storage, C: Controller> Link<S, C> {
             config: _,
             phase,
             now,
+            // Follows from the others.
+            quiet_until: _,
             random,
             incarnation,
             local_id,

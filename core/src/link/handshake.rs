@@ -205,6 +205,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
     /// address may be forged. Call it before the first datagram is handed over. If nothing more is heard of the peer for a
     /// minute, the link ends with [`CloseReason::Unreachable`].
     pub fn set_unvalidated(&mut self) {
+        self.on_change();
         self.budget = Some(0);
     }
 

@@ -418,11 +418,14 @@ impl<S: Storage> InChannel<S> {
 
     /// Hands out the next message. Its payload stays until [`release`](Self::release).
     pub(super) fn take(&mut self, epoch: u32) -> Option<Taken> {
-        let n = if self.mode == Mode::Ordered { self.deliver } else { self.ready_head };
-        if !self.is_ready() {
+        let n = if self.mode == Mode::Ordered {
+            self.deliver
+        } else if self.ready_count > 0 {
+            self.ready_head
+        } else {
             return None;
-        }
-        let e = self.at_mut(n)?;
+        };
+        let e = self.at_mut(n).filter(|e| e.stage == Stage::Ready)?;
         let taken = Taken {
             sequence: n,
             position: e.position,

@@ -37,7 +37,7 @@ use repetition::Repetition;
 use sent::{FRAGMENTED_MAX, SentFrame, SentPacket};
 use settings::{Limits, Settings};
 
-use crate::config::{Channel, Config, Medium};
+use crate::config::{Channel, Config, Medium, Mode};
 use crate::congestion::Controller;
 use crate::error::{SendError, UnknownDelivery};
 use crate::event::{CloseReason, Delivery, DeliveryId, Event, FailReason, MessageId};
@@ -114,6 +114,8 @@ pub struct Link<S: Storage, C: Controller> {
     patience: u8,
     /// The latest time that was passed in.
     now: Instant,
+    /// Before this, and unless anything changes, there is nothing to emit; it is the next deadline then.
+    quiet_until: Instant,
     recovery: Recovery,
     peer: Peer,
     acks: Acks<S>,
@@ -244,6 +246,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
             settle_rides: 0,
             patience: 0,
             now: Instant::ZERO,
+            quiet_until: Instant::ZERO,
             recovery: Recovery::BLANK,
             peer: Peer::BLANK,
             acks: Acks::BLANK,
@@ -331,6 +334,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
     /// that is open or closed.
     pub fn connect(&mut self, now: Instant) {
         self.tick(now);
+        self.on_change();
         if self.phase == Phase::Idle {
             self.phase = Phase::Open;
             self.due.hello = true;
@@ -388,6 +392,9 @@ impl<S: Storage, C: Controller> Link<S, C> {
             return Err(SendError::NoSuchChannel);
         }
         let has_deadline_room = deadline.is_none() || self.has_deadline_room();
+        if deadline.is_some() {
+            self.on_change();
+        }
         let config = &self.config;
         let out = self
             .out
@@ -397,7 +404,12 @@ impl<S: Storage, C: Controller> Link<S, C> {
             out.on_refused();
             return Err(SendError::Full);
         }
+        // What stands behind something that waits changes nothing yet.
+        let is_behind = out.next_send != out.end() && out.config.mode != Mode::Latest;
         let sequence = out.push(payload, limit, deadline.is_some()).ok_or(SendError::Full)?;
+        if !is_behind {
+            self.on_change();
+        }
         self.stats.messages_sent = self.stats.messages_sent.wrapping_add(1);
         if let Some(at) = deadline {
             self.insert_deadline(Deadline { at: timers::tick(at), channel: channel.0, sequence });
@@ -433,6 +445,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
             }
         }
         let taken = found?;
+        self.on_change();
         self.last_in = c as u8;
         self.lent = Some((c as u8, taken.position));
         if let Some(eliciting) = taken.settled {
@@ -458,6 +471,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
     /// again under other names.
     pub fn settle(&mut self, now: Instant, id: DeliveryId) -> Result<(), UnknownDelivery> {
         self.tick(now);
+        self.on_change();
         if id.generation != self.generation {
             return Err(UnknownDelivery);
         }
@@ -495,7 +509,11 @@ impl<S: Storage, C: Controller> Link<S, C> {
             return Some(Event::PeerRestarted);
         }
         for (c, out) in self.out.as_mut_slice().iter_mut().enumerate() {
+            let waiting = out.waiting();
             if let Some((n, outcome)) = out.pop_outcome() {
+                if S::MESSAGES_MAX > ack_rate::FEW_MESSAGES && out.waiting() != waiting {
+                    self.quiet_until = Instant::ZERO;
+                }
                 let id = MessageId { channel: Channel(c as u8), sequence: n.0 };
                 return Some(match outcome {
                     Outcome::Settled => Event::Settled(id),
@@ -523,6 +541,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
     /// see [`Config::give_up`], or [`abort`](Self::abort).
     pub fn close(&mut self, now: Instant) {
         self.tick(now);
+        self.on_change();
         self.is_draining = true;
         if self.phase == Phase::Idle {
             self.end(CloseReason::Drained, FailReason::Closed);
@@ -533,6 +552,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
     /// Ends the link at once: what is not settled fails, the peer is told once.
     pub fn abort(&mut self, now: Instant) {
         self.tick(now);
+        self.on_change();
         if self.phase == Phase::Closed {
             return;
         }
@@ -663,6 +683,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
     pub fn set_receive_buffer(&mut self, bytes: u32) {
         let bytes = bytes.min(Self::buffer_limit());
         if bytes != self.config.receive_buffer {
+            self.on_change();
             self.config.receive_buffer = bytes;
             self.due.credit = self.phase == Phase::Open;
         }
@@ -670,6 +691,13 @@ impl<S: Storage, C: Controller> Link<S, C> {
 
     fn has_check(&self) -> bool {
         matches!(self.config.medium, Medium::Datagram { .. }) && !self.peer.no_check
+    }
+
+    /// Something changed that may be a reason to emit or move a deadline.
+    fn on_change(&mut self) {
+        if S::MESSAGES_MAX > ack_rate::FEW_MESSAGES {
+            self.quiet_until = Instant::ZERO;
+        }
     }
 
     /// Time never goes back.

@@ -38,6 +38,7 @@ impl Binding {
         self.0 = self.0.wrapping_add(n.0.wrapping_mul(0xc2b2_ae3d));
     }
     /// The check of a packet with the bytes `body`.
+    #[cfg_attr(target_pointer_width = "64", inline)]
     pub(super) fn check(self, key: u32, body: &[u8]) -> u32 {
         crc32c(body) ^ key ^ self.0
     }
@@ -51,6 +52,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
     pub fn handle_datagram(&mut self, now: Instant, datagram: &[u8]) -> Receipt {
         let now = self.tick(now);
         self.release_lent();
+        self.on_change();
         self.acks.on_datagram();
         self.stats.datagrams_received = self.stats.datagrams_received.wrapping_add(1);
         self.stats.bytes_received = self.stats.bytes_received.wrapping_add(datagram.len() as u64);
@@ -72,8 +74,9 @@ impl<S: Storage, C: Controller> Link<S, C> {
             return self.on_stray(now, datagram);
         }
         let id_len = self.local_id.as_bytes().len();
-        let id = datagram.get(1..1 + id_len).and_then(LinkId::new).unwrap_or_default();
-        if id != self.local_id && !self.is_offered_id(id) {
+        let id = datagram.get(1..1 + id_len).unwrap_or(&[]);
+        let offered = (id != self.local_id.as_bytes()).then(|| LinkId::new(id).unwrap_or_default());
+        if offered.is_some_and(|id| !self.is_offered_id(id)) {
             // R8.26: a peer that is not confirmed may take us for an earlier life of ours, and not have heard our hello.
             return if self.peer.is_confirmed { self.drop_unknown() } else { self.on_stray(now, datagram) };
         }
@@ -109,8 +112,10 @@ impl<S: Storage, C: Controller> Link<S, C> {
         }
         let number_len = short.number.map_or(0, |(_, len)| len);
         // R8.25: while a reset is believed, a packet to the id from before may be an old one.
-        let confirms = !self.peer.is_suspect || self.is_offered_id(id);
-        self.take_offered_id(id);
+        let confirms = !self.peer.is_suspect || self.is_offered_id(offered.unwrap_or(self.local_id));
+        if let Some(id) = offered {
+            self.take_offered_id(id);
+        }
         if !self.peer.is_confirmed && confirms {
             self.confirm();
         }
@@ -292,7 +297,13 @@ impl<S: Storage, C: Controller> Link<S, C> {
         let (changed_at, receive_buffer) = (self.recovery.next, self.config.receive_buffer);
         let held: u32 = self.inn.as_slice().iter().map(|c| c.held).sum();
         let too_long = arrival.total > self.config.message_max;
-        let Some(c) = self.in_channel(channel) else {
+        let is_there = (channel as usize) < self.inn.as_slice().len();
+        let c = if is_there {
+            self.inn.as_mut_slice().get_mut(channel as usize)
+        } else {
+            self.in_channel(channel)
+        };
+        let Some(c) = c else {
             body.no_room = true;
             return;
         };

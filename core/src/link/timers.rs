@@ -26,7 +26,7 @@ const PATIENCE_MAX: u32 = 5_000_000;
 const UNPROVEN_TIME: u32 = 60_000_000;
 
 /// The first multiple of [`TICK`] not before `at`.
-#[inline(never)]
+#[cfg_attr(not(target_pointer_width = "64"), inline(never))]
 pub(super) fn tick(at: Instant) -> Instant {
     let passed = if cfg!(target_pointer_width = "64") {
         (at.as_micros() % TICK as u64) as u32
@@ -43,6 +43,16 @@ impl<S: Storage, C: Controller> Link<S, C> {
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called (followed by `poll_transmit`), if nothing else
     /// happens before. `None`: not at all. May change with every call that takes `&mut self`.
     pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.now < self.quiet_until {
+            let at = (self.quiet_until != Instant::MAX).then_some(self.quiet_until);
+            debug_assert_eq!(at, self.next_timeout(), "nothing changed but the deadline");
+            return at;
+        }
+        self.next_timeout()
+    }
+
+    /// The same, found out anew.
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
         if self.phase != Phase::Open {
             return None;
         }
@@ -68,6 +78,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
     /// [`poll_timeout`](Self::poll_timeout) says; calling it earlier changes nothing.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.tick(now);
+        self.on_change();
         if self.phase != Phase::Open {
             return;
         }
@@ -99,11 +110,13 @@ impl<S: Storage, C: Controller> Link<S, C> {
     /// When to ask a peer that holds messages unsettled whether it is still there: if it has restarted, it does not know
     /// of them and has no reason to speak.
     fn patience_at(&self) -> Option<Instant> {
+        if !self.is_connected || self.recovery.open_count > 0 || self.due.ping {
+            return None;
+        }
         let window = self.peer.window;
         let is_waiting = |o: &super::OutChannel<S>| o.outstanding > 0 || o.waits_for_window(window);
         // What has expired is not outstanding, and yet `close` and the window wait until the peer is done with it.
-        let waits = self.is_draining || self.out.as_slice().iter().any(is_waiting);
-        if !waits || !self.is_connected || self.recovery.open_count > 0 || self.due.ping {
+        if !self.is_draining && !self.out.as_slice().iter().any(is_waiting) {
             return None;
         }
         let first = self.probe_timeout().saturating_mul(4).max(PATIENCE_MIN);

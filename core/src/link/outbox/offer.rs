@@ -31,6 +31,16 @@ pub(in crate::link) struct Offer {
 }
 
 impl<S: Storage> OutChannel<S> {
+    /// Where what waits to be sent begins: the first that is not settled, the first that was not sent, how many are lost.
+    pub(in crate::link) fn waiting(&self) -> (Sequence, Sequence, u32) {
+        (self.cum, self.next_send, self.lost.len)
+    }
+
+    /// Whether anything waits to be sent, now or later.
+    pub(in crate::link) fn has_unsent(&self) -> bool {
+        self.lost.len > 0 || self.next_send != self.end()
+    }
+
     /// Whether anything could be sent, given the peer's `window` (messages) and `credit` (payload bytes left).
     pub(in crate::link) fn has_offer(&self, window: u32, credit: u32, any_outstanding: bool) -> bool {
         self.lost.len > 0 || self.new_fits(window, credit, any_outstanding)
@@ -56,7 +66,9 @@ impl<S: Storage> OutChannel<S> {
 
     /// Whether a new message waits for credit.
     pub(in crate::link) fn waits_for_credit(&self, window: u32, credit: u32, any_outstanding: bool) -> bool {
-        !self.new_fits(window, credit, any_outstanding) && self.new_fits(window, u32::MAX, any_outstanding)
+        self.next_send != self.end()
+            && !self.new_fits(window, credit, any_outstanding)
+            && self.new_fits(window, u32::MAX, any_outstanding)
     }
 
     /// What to send next: lost things first. Lost ones that were acknowledged meanwhile are passed over.

@@ -4,7 +4,7 @@ use super::Draft;
 use crate::config::Mode;
 use crate::congestion::Controller;
 use crate::link::ack_rate::FEW_MESSAGES;
-use crate::link::outbox::Offer;
+use crate::link::outbox::{Offer, OutChannel};
 use crate::link::sent::{FrameKind, SentFrame};
 use crate::link::{Link, following};
 use crate::logging::trace;
@@ -20,8 +20,13 @@ const FRAGMENT_ROOM_MIN: u32 = 64;
 impl<S: Storage, C: Controller> Link<S, C> {
     pub(super) fn write_data(&mut self, w: &mut Writer<'_>, draft: &mut Draft) {
         let (mut credit, mut any) = self.credit();
-        for class in 0..4 {
-            let count = self.out.as_slice().len();
+        let count = self.out.as_slice().len();
+        // A bit for each class of priority that has something to send.
+        let waiting = |o: &OutChannel<S>| if o.has_unsent() { 1u8 << o.config.priority.min(3) } else { 0 };
+        let every = S::MESSAGES_MAX <= FEW_MESSAGES;
+        let classes =
+            if every { 0b1111 } else { self.out.as_slice().iter().fold(0, |bits, o| bits | waiting(o)) };
+        for class in (0..4).filter(|class| classes >> class & 1 == 1) {
             let mut c = self.last_out as usize;
             for _ in 0..count {
                 c = following(c, count);

@@ -9,6 +9,7 @@ pub(super) use draft::Draft;
 
 use crate::check::crc32c;
 use crate::congestion::Controller;
+use crate::link::ack_rate::FEW_MESSAGES;
 use crate::link::handshake::{HELLO_PADDED, STEPS};
 use crate::link::receive::Binding;
 use crate::link::sent::{Fate, SentPacket, control};
@@ -24,6 +25,25 @@ pub(super) const OVERHEAD_MAX: u32 = 1 + 4 + 8 + 4 + 9 + 4;
 /// Acknowledgements that repeat unconfirmed settlements, before one asks to be acknowledged itself. Chosen: one extra
 /// packet in sixteen on a one-way flow, while settlements of channels that fell silent do not ride for ever.
 const SETTLE_RIDES_MAX: u8 = 16;
+
+/// What a packet is for.
+#[derive(Clone, Copy)]
+struct Plan {
+    /// New messages, or lost ones.
+    data: bool,
+    /// An answer, whatever window and pacing say.
+    probe: bool,
+    /// An acknowledgement that is due.
+    ack: bool,
+    /// Copies of young messages.
+    copy: bool,
+    /// Control information.
+    wanted: bool,
+    /// It is a hello.
+    in_hello: bool,
+    /// It takes a number.
+    numbered: bool,
+}
 
 /// A packet with nothing but a ping has this length before its check: a reset, which repeats up to 13 bytes of it and adds
 /// 5, is shorter.
@@ -59,6 +79,13 @@ impl<S: Storage, C: Controller> Link<S, C> {
         let limit = if self.is_repeated_hello() { HELLO_PADDED } else { self.peer.datagram_max as usize };
         let room = buffer.len().min(limit).min(budget);
         let buffer = buffer.get_mut(..room)?;
+        if now < self.quiet_until {
+            debug_assert!(
+                self.reasons(now, self.has_data()).is_none(),
+                "nothing changed and it wants to speak"
+            );
+            return None;
+        }
         let n = match self.phase {
             Phase::Idle => None,
             Phase::Closed if !self.due.close => None,
@@ -108,6 +135,10 @@ impl<S: Storage, C: Controller> Link<S, C> {
     }
 
     pub(super) fn has_data(&self) -> bool {
+        // Mostly nothing waits at all. (Small devices have few channels to sum up, and no room for a short cut.)
+        if S::MESSAGES_MAX > FEW_MESSAGES && !self.out.as_slice().iter().any(|o| o.has_unsent()) {
+            return false;
+        }
         let (credit, any) = self.credit();
         self.out.as_slice().iter().any(|o| o.has_offer(self.peer.window, credit, any))
     }
@@ -126,9 +157,78 @@ impl<S: Storage, C: Controller> Link<S, C> {
     }
 
     fn transmit_packet(&mut self, now: Instant, buffer: &mut [u8], fills: bool) -> Option<usize> {
+        let Some(plan) = self.plan(now) else {
+            self.rest();
+            return None;
+        };
+        self.write_packet(now, buffer, fills, plan)
+    }
+
+    /// What the next packet is for, `None` if there is no reason to send one now: the usual answer, and quickly found.
+    fn plan(&mut self, now: Instant) -> Option<Plan> {
         if !self.can_number() {
-            self.retire(now);
+            self.make_numbers(now);
         }
+        if self.due.close {
+            // Whoever hears that it is over hears what is settled, too.
+            self.due.settled |= self.inn.as_slice().iter().any(|c| c.is_unconfirmed);
+        }
+        // Settlements of several channels do not ride for ever: now and then one packet asks to have them confirmed.
+        if self.settle_rides >= SETTLE_RIDES_MAX {
+            self.settle_rides = 0;
+            self.due.settled = true;
+        }
+        let has_data = self.has_data();
+        if self.phase == Phase::Open && !has_data {
+            self.congestion.on_app_limited(self.recovery.in_flight);
+        }
+        self.reasons(now, has_data)
+    }
+
+    /// The same, as things stand.
+    #[cfg_attr(target_pointer_width = "64", inline)]
+    fn reasons(&self, now: Instant, has_data: bool) -> Option<Plan> {
+        let can_number = self.can_number();
+        let is_open = self.phase == Phase::Open;
+        let data = is_open
+            && has_data
+            && can_number
+            && !self.is_unanswered()
+            && !self.is_repeated_hello()
+            && self.may_send_data(now);
+        let probe = self.due.probes > 0 && can_number;
+        let d = &self.due;
+        let hello = d.hello && !self.is_answer_early(now);
+        let wanted = hello || d.ping || d.credit || d.close || d.settled;
+        let ack = self.acks.is_due(now, self.holds_acks());
+        let copy = self.due.copies && is_open && can_number;
+        if !(data || probe || ack || copy || wanted && can_number) {
+            return None;
+        }
+        let in_hello = !self.peer.is_confirmed || self.due.hello;
+        let numbered = (data || probe || copy || wanted || in_hello) && can_number;
+        let is_sayable = numbered || !in_hello;
+        is_sayable.then_some(Plan { data, probe, ack, copy, wanted, in_hello, numbered })
+    }
+
+    /// There is nothing to emit: remembers until when, so that neither that nor the next deadline is found out again before
+    /// anything has changed.
+    fn rest(&mut self) {
+        let is_settled = self.phase == Phase::Open && self.can_number() && !self.due.hello;
+        if S::MESSAGES_MAX > FEW_MESSAGES && is_settled {
+            self.quiet_until = self.next_timeout().unwrap_or(Instant::MAX);
+        }
+    }
+
+    /// Until somebody answers, there is one hello under way, and nothing else.
+    fn is_unanswered(&self) -> bool {
+        self.peer.incarnation == 0 && self.recovery.open_count > 0
+    }
+
+    /// Makes room to remember another packet, if there is none and one is needed.
+    #[cfg_attr(target_pointer_width = "64", cold)]
+    fn make_numbers(&mut self, now: Instant) {
+        self.retire(now);
         while !self.can_number()
             && self.due.probes > 0
             && let Some(oldest) = self.oldest_open()
@@ -137,39 +237,12 @@ impl<S: Storage, C: Controller> Link<S, C> {
             self.lose(now, oldest, false);
             self.retire(now);
         }
-        let is_open = self.phase == Phase::Open;
-        let can_number = self.can_number();
-        let has_data = is_open && self.has_data();
-        // Until somebody answers, there is one hello under way, and nothing else.
-        let unanswered = self.peer.incarnation == 0 && self.recovery.open_count > 0;
-        let data =
-            has_data && can_number && !unanswered && !self.is_repeated_hello() && self.may_send_data(now);
-        let probe = self.due.probes > 0 && can_number;
-        // Settlements of several channels do not ride for ever: now and then one packet asks to have them confirmed.
-        if self.due.close {
-            // Whoever hears that it is over hears what is settled, too.
-            self.due.settled |= self.inn.as_slice().iter().any(|c| c.is_unconfirmed);
-        }
-        if self.settle_rides >= SETTLE_RIDES_MAX {
-            self.settle_rides = 0;
-            self.due.settled = true;
-        }
-        let d = &self.due;
-        let hello = d.hello && !self.is_answer_early(now);
-        let wanted = hello || d.ping || d.credit || d.close || d.settled;
-        let ack = self.acks.is_due(now, self.holds_acks());
-        let copy = self.due.copies && is_open && can_number;
-        if is_open && !has_data {
-            self.congestion.on_app_limited(self.recovery.in_flight);
-        }
-        if !(data || probe || ack || copy || wanted && can_number) {
-            return None;
-        }
-        let in_hello = !self.peer.is_confirmed || self.due.hello;
-        let numbered = (data || probe || copy || wanted || in_hello) && can_number;
-        if in_hello && !numbered {
-            return None;
-        }
+    }
+
+    // Apart where speed counts, so that the usual answer does not pay for its stack.
+    #[cfg_attr(target_pointer_width = "64", inline(never))]
+    fn write_packet(&mut self, now: Instant, buffer: &mut [u8], fills: bool, plan: Plan) -> Option<usize> {
+        let Plan { data, probe, ack, copy, wanted, in_hello, numbered } = plan;
         if probe {
             self.before_probe();
         }
