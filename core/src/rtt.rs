@@ -31,6 +31,7 @@ impl Rtt {
 
     /// Takes a sample: `elapsed` since the packet was sent, of which the peer says that it held the acknowledgement back
     /// for `ack_delay`. The delay is not believed below the minimum (RFC 9002, 5.3).
+    #[cfg_attr(target_pointer_width = "64", inline)]
     pub fn on_sample(&mut self, elapsed: u32, ack_delay: u32) {
         let elapsed = elapsed.max(1).min(SAMPLE_MAX);
         if !self.sampled {

@@ -20,6 +20,7 @@ impl Pacer {
     }
 
     /// A packet of `bytes` leaves at `now`, at `rate` bytes per second.
+    #[cfg_attr(target_pointer_width = "64", inline)]
     pub(super) fn on_sent(&mut self, now: Instant, bytes: u32, rate: u32) {
         if rate == 0 {
             // Nothing is ahead of no limit, and nothing is to be made up for when there is one.
@@ -32,6 +33,7 @@ impl Pacer {
     }
 
     /// When the next packet may leave at `rate`; `0` is no limit.
+    #[cfg_attr(target_pointer_width = "64", inline)]
     pub(super) fn ready_at(&self, rate: u32) -> Instant {
         let burst = bytes_in(BURST_MICROS, rate);
         if rate == 0 || self.ahead <= burst {
@@ -43,6 +45,7 @@ impl Pacer {
 
 /// Bytes that leave in `micros` at `rate` bytes per second.
 #[cfg(target_pointer_width = "64")]
+#[cfg_attr(target_pointer_width = "64", inline)]
 fn bytes_in(micros: u32, rate: u32) -> u32 {
     (micros as u64 * rate as u64 / 1_000_000).min(u32::MAX as u64) as u32
 }

@@ -156,6 +156,7 @@ impl Recovery {
     }
 
     /// When losses are to be declared or a probe is due.
+    #[cfg_attr(target_pointer_width = "64", inline)]
     pub(super) fn timeout(&self, peer_ack_delay: u32, line: u32) -> Option<Instant> {
         if self.open_count == 0 {
             return None;
@@ -171,6 +172,7 @@ impl Recovery {
     }
 
     /// `base` with the backoff of the probes that went unanswered, in microseconds.
+    #[cfg_attr(target_pointer_width = "64", inline)]
     fn probe_wait(&self, base: u32) -> u32 {
         let first = if self.probe_count > 0 && self.loss < LOSS_RARE { base.max(STALL / 2) } else { base };
         let backed_off = first.saturating_mul(1 << self.probe_count.min(16));
@@ -185,6 +187,7 @@ impl Recovery {
     }
 
     /// How long after a packet was sent it counts as lost, once a later one has arrived (RFC 9002, 6.1.2; RFC 8985, 6.2).
+    #[cfg_attr(target_pointer_width = "64", inline)]
     pub(super) fn loss_delay(&self) -> u32 {
         let rtt = self.rtt.smoothed().max(self.rtt.latest());
         let window = if self.is_reordering {

@@ -50,8 +50,7 @@ impl<B: Buffer> ByteRing<B> {
                     self.tail = self.tail.wrapping_add(skip);
                 }
                 let at = self.tail;
-                self.put_header(at, size);
-                self.put_header(at.wrapping_add(4), owner);
+                self.put_headers(at, size, owner);
                 self.tail = at.wrapping_add(size);
                 self.live += size;
                 return Some(at.wrapping_add(HEADER));
@@ -77,6 +76,18 @@ impl<B: Buffer> ByteRing<B> {
             next *= 2;
         }
         next <= self.buffer.len_max() && self.buffer.resize(next, self.head, self.tail)
+    }
+
+    fn put_headers(&mut self, at: u32, size: u32, owner: u32) {
+        if cfg!(target_pointer_width = "64") {
+            let i = self.index(at);
+            if let Some(h) = self.buffer.as_mut_slice().get_mut(i..).and_then(|b| b.first_chunk_mut()) {
+                *h = (u64::from(size) | u64::from(owner) << 32).to_le_bytes();
+            }
+            return;
+        }
+        self.put_header(at, size);
+        self.put_header(at.wrapping_add(4), owner);
     }
 
     fn put_header(&mut self, at: u32, value: u32) {

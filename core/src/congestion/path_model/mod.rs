@@ -215,11 +215,13 @@ impl Controller for PathModel {
     /// Bytes sent up to and including the packet.
     type Stamp = u32;
 
+    #[cfg_attr(target_pointer_width = "64", inline)]
     fn on_sent(&mut self, now: Instant, bytes: u32, in_flight: u32) -> u32 {
         self.now = now;
         self.round.on_sent(now, bytes, in_flight)
     }
 
+    #[cfg_attr(target_pointer_width = "64", inline)]
     fn on_acked(&mut self, now: Instant, sent_at: Instant, bytes: u32, stamp: &u32, _rtt: &Rtt) {
         self.now = now;
         self.round.on_acked(now, sent_at, bytes, *stamp);
@@ -235,6 +237,7 @@ impl Controller for PathModel {
         self.round.on_spurious(bytes);
     }
 
+    #[cfg_attr(target_pointer_width = "64", inline)]
     fn on_ack_end(&mut self, now: Instant, in_flight: u32, rtt: &Rtt) {
         if self.mode == Mode::Start && self.round.rtt_min() != u32::MAX {
             self.ack_in_start(now, in_flight, rtt.variation());
@@ -244,6 +247,7 @@ impl Controller for PathModel {
         }
     }
 
+    #[cfg_attr(target_pointer_width = "64", inline)]
     fn on_app_limited(&mut self, _in_flight: u32) {
         self.app_limited_at = Some(self.now);
     }
@@ -260,10 +264,12 @@ impl Controller for PathModel {
         *self = PathModel { datagram, window: initial_window(datagram), ..PathModel::new() };
     }
 
+    #[cfg_attr(target_pointer_width = "64", inline)]
     fn window(&self) -> u32 {
         self.window
     }
 
+    #[cfg_attr(target_pointer_width = "64", inline)]
     fn pacing_rate(&self) -> u32 {
         if self.mode == Mode::Start && self.pacing > 0 {
             // What a flow sent that had little to send says nothing: an initial window in a round trip is always allowed

@@ -65,6 +65,7 @@ impl Round {
     }
 
     /// A packet leaves; returns its stamp.
+    #[cfg_attr(target_pointer_width = "64", inline)]
     pub fn on_sent(&mut self, now: Instant, bytes: u32, in_flight: u32) -> u32 {
         if !self.is_started || (in_flight == 0 && self.carried == self.sent) {
             // After a silence, the time since the last round says nothing.
@@ -78,6 +79,7 @@ impl Round {
         self.sent
     }
 
+    #[cfg_attr(target_pointer_width = "64", inline)]
     pub fn on_acked(&mut self, now: Instant, sent_at: Instant, bytes: u32, stamp: u32) {
         self.acked = self.acked.saturating_add(bytes);
         if stamp.wrapping_sub(self.carried) as i32 > 0 {
