@@ -36,6 +36,7 @@ const DELAY: u8 = 0x10;
 
 impl<'a> Ack<'a> {
     /// Reads the fields announced by the low five `bits` of a first byte.
+    #[cfg_attr(target_pointer_width = "64", inline)]
     pub fn parse(bits: u8, r: &mut Reader<'a>) -> Result<Self, Malformed> {
         let largest = r.truncated()?;
         let delay = if bits & DELAY != 0 {
@@ -63,6 +64,7 @@ impl<'a> Ack<'a> {
     }
 
     /// The ranges, newest first, once the largest number is restored.
+    #[cfg_attr(target_pointer_width = "64", inline)]
     pub fn ranges(&self, largest: Sequence) -> AckRanges<'a> {
         AckRanges {
             next: Some(Range { first: largest.plus(self.first.wrapping_neg()), last: largest }),
@@ -111,6 +113,7 @@ pub struct AckRanges<'a> {
 
 impl Iterator for AckRanges<'_> {
     type Item = Range;
+    #[cfg_attr(target_pointer_width = "64", inline)]
     fn next(&mut self) -> Option<Range> {
         let r = self.next.take()?;
         if self.left > 0

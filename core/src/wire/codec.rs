@@ -31,6 +31,7 @@ impl<'a> Reader<'a> {
     }
 
     /// One byte.
+    #[cfg_attr(target_pointer_width = "64", inline)]
     pub fn u8(&mut self) -> Result<u8, Malformed> {
         let (&b, rest) = self.0.split_first().ok_or(Malformed)?;
         self.0 = rest;
@@ -38,6 +39,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next `len` bytes.
+    #[cfg_attr(target_pointer_width = "64", inline)]
     pub fn bytes(&mut self, len: usize) -> Result<&'a [u8], Malformed> {
         let (a, rest) = self.0.split_at_checked(len).ok_or(Malformed)?;
         self.0 = rest;
@@ -60,6 +62,7 @@ impl<'a> Reader<'a> {
 
     /// A varint of up to 32 bits: seven bits a byte, least significant first, the top bit says that more follow. Longer
     /// than needed is malformed.
+    #[cfg_attr(target_pointer_width = "64", inline)]
     pub fn varint(&mut self) -> Result<u32, Malformed> {
         let mut value = 0u32;
         let mut shift = 0;
@@ -77,6 +80,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A truncated number: the low `7 * len` bits, and `len` (`1..=4`). Same bytes as a varint, but any length is good.
+    #[cfg_attr(target_pointer_width = "64", inline)]
     pub fn truncated(&mut self) -> Result<(u32, u8), Malformed> {
         let mut value = 0u32;
         for len in 1..=4u8 {
@@ -119,11 +123,13 @@ impl<'a> Writer<'a> {
     }
 
     /// What was written.
+    #[cfg_attr(target_pointer_width = "64", inline)]
     pub fn written(&mut self) -> &mut [u8] {
         self.buffer.get_mut(..self.len).unwrap_or(&mut [])
     }
 
     /// Takes back everything after the first `len` bytes.
+    #[cfg_attr(target_pointer_width = "64", inline)]
     pub fn truncate(&mut self, len: usize) {
         if len < self.len {
             self.len = len;
@@ -131,6 +137,7 @@ impl<'a> Writer<'a> {
     }
 
     /// The next `len` bytes, to fill in. `None` if they do not fit.
+    #[cfg_attr(target_pointer_width = "64", inline)]
     pub fn reserve(&mut self, len: usize) -> Option<&mut [u8]> {
         let s = self.buffer.get_mut(self.len..self.len + len)?;
         self.len += len;
@@ -138,6 +145,7 @@ impl<'a> Writer<'a> {
     }
 
     /// `bytes`. `false` if they do not fit.
+    #[cfg_attr(target_pointer_width = "64", inline)]
     pub fn bytes(&mut self, bytes: &[u8]) -> bool {
         match self.reserve(bytes.len()) {
             Some(s) => {
@@ -149,6 +157,7 @@ impl<'a> Writer<'a> {
     }
 
     /// One byte.
+    #[cfg_attr(target_pointer_width = "64", inline)]
     pub fn u8(&mut self, v: u8) -> bool {
         let Some(place) = self.buffer.get_mut(self.len) else { return false };
         *place = v;
@@ -157,6 +166,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Replaces byte `at` of what was written.
+    #[cfg_attr(target_pointer_width = "64", inline)]
     pub fn set(&mut self, at: usize, v: u8) {
         if let Some(place) = self.written().get_mut(at) {
             *place = v;
@@ -164,6 +174,7 @@ impl<'a> Writer<'a> {
     }
 
     /// A varint.
+    #[cfg_attr(target_pointer_width = "64", inline)]
     pub fn varint(&mut self, mut v: u32) -> bool {
         let start = self.len;
         while v >= 128 && self.u8(v as u8 | 128) {
@@ -177,6 +188,7 @@ impl<'a> Writer<'a> {
     }
 
     /// The low `7 * len` bits of `v` in `len` bytes (`1..=4`).
+    #[cfg_attr(target_pointer_width = "64", inline)]
     pub fn truncated(&mut self, v: u32, len: u8) -> bool {
         let len = len.max(1).min(4);
         if self.room() < len as usize {
@@ -220,6 +232,13 @@ impl<'a> Writer<'a> {
 
 /// Fills `to` from the front of `from`, as far as both reach.
 pub(crate) fn copy(to: &mut [u8], from: &[u8]) {
+    if cfg!(target_pointer_width = "64") {
+        let len = to.len().min(from.len());
+        if let (Some(to), Some(from)) = (to.get_mut(..len), from.get(..len)) {
+            to.copy_from_slice(from);
+        }
+        return;
+    }
     for (t, f) in to.iter_mut().zip(from) {
         *t = *f;
     }

@@ -258,6 +258,7 @@ impl<'a> Frames<'a> {
 
     /// The payload's length. To be left out exactly when the payload ends the packet, so an explicit length never
     /// reaches the end.
+    #[cfg_attr(target_pointer_width = "64", inline)]
     fn length(explicit: bool, r: &mut Reader<'a>) -> Result<usize, Malformed> {
         if !explicit {
             return Ok(r.rest().len());
@@ -297,7 +298,12 @@ impl<'a> Frames<'a> {
 
 impl<'a> Iterator for Frames<'a> {
     type Item = Result<Frame<'a>, Malformed>;
+
+    #[cfg_attr(target_pointer_width = "64", inline)]
     fn next(&mut self) -> Option<Self::Item> {
+        if cfg!(target_pointer_width = "64") && self.r.is_empty() && self.series.is_empty() {
+            return None;
+        }
         let item = self.parse();
         if item.is_err() {
             *self = Frames::new(&[]);
@@ -414,6 +420,7 @@ impl Writer<'_> {
 
     /// Makes the message written last, whose kind stands at `kind_at` and length field at `length`, the end of the
     /// packet: the length field goes.
+    #[cfg_attr(target_pointer_width = "64", inline)]
     pub fn finish_message(&mut self, kind_at: usize, length: (usize, usize)) {
         self.remove(length.0, length.1);
         let kind = self.written().get(kind_at).copied().unwrap_or(NEXT_LENGTH);

@@ -82,6 +82,7 @@ pub struct Short<'a> {
 
 impl<'a> Short<'a> {
     /// Reads what follows the link id in a packet that begins with `first`.
+    #[cfg_attr(target_pointer_width = "64", inline)]
     pub fn parse(first: u8, r: &mut Reader<'a>) -> Result<Self, Malformed> {
         let (numbered, acks) = match first & 0xe0 {
             first_byte::NUMBERED if first == first_byte::NUMBERED => (true, false),
