@@ -30,6 +30,14 @@ pub(in crate::link) struct Offer {
     pub(in crate::link) lost: bool,
 }
 
+/// A message that is sent right behind the one before it.
+#[derive(Clone, Copy)]
+pub(in crate::link) struct Follower {
+    pub(in crate::link) sequence: Sequence,
+    len: u32,
+    position: u32,
+}
+
 impl<S: Storage> OutChannel<S> {
     /// Where what waits to be sent begins: the first that is not settled, the first that was not sent, how many are lost.
     pub(in crate::link) fn waiting(&self) -> (Sequence, Sequence, u32) {
@@ -107,6 +115,39 @@ impl<S: Storage> OutChannel<S> {
             skip: m.stage == Stage::Skipped || m.stage == Stage::Done,
             lost: false,
         })
+    }
+
+    /// The message after `last`, if it is of `len` bytes and the next to send, for the first time, whole and at once.
+    #[cfg_attr(target_pointer_width = "64", inline)]
+    pub(in crate::link) fn follower(
+        &self,
+        last: Sequence,
+        len: u32,
+        redelivered: bool,
+        window: u32,
+        credit: u32,
+    ) -> Option<Follower> {
+        let sequence = last.plus(1);
+        let is_next = sequence == self.next_send && self.lost.len == 0 && self.config.mode != Mode::Latest;
+        let m = self.at(sequence).filter(|_| is_next && sequence.since(self.cum) < window)?;
+        let is_whole = m.stage == Stage::Queued && m.progress == 0 && !m.is_counted;
+        let is_alike = m.len == len && m.redelivered == redelivered;
+        (is_whole && is_alike && len <= credit).then_some(Follower { sequence, len, position: m.position })
+    }
+
+    pub(in crate::link) fn payload_at(&self, m: &Follower) -> &[u8] {
+        self.bytes.slice(m.position, m.len)
+    }
+
+    /// It is in a packet now.
+    #[cfg_attr(target_pointer_width = "64", inline)]
+    pub(in crate::link) fn on_follower_sent(&mut self, f: &Follower) {
+        let Some(m) = self.at_mut(f.sequence) else { return };
+        m.live = m.live.saturating_add(1);
+        m.stage = Stage::Sent;
+        m.is_counted = true;
+        self.outstanding += f.len;
+        self.next_send = f.sequence.plus(1);
     }
 
     fn lost_offer(&self, n: Sequence) -> Option<Offer> {

@@ -82,6 +82,35 @@ impl<S: Storage, C: Controller> Link<S, C> {
             if let Some(out) = self.out.as_mut_slice().get_mut(c) {
                 out.on_offer_sent(&offer, len);
             }
+            if S::FRAGMENTATION && S::MESSAGES_MAX > FEW_MESSAGES && draft.is_in_series {
+                self.go_on_with_series(w, draft, c, credit);
+            }
+        }
+    }
+
+    /// New messages of channel `c` that go on with the series written last, while they are whole and as long as those before: the
+    /// record of the packet that holds the last one holds them, too.
+    fn go_on_with_series(&mut self, w: &mut Writer<'_>, draft: &mut Draft, c: usize, credit: &mut u32) {
+        let Some((channel, mut last, redelivered, len)) = draft.previous else { return };
+        let Some(mut placed) = draft.last_message else { return };
+        let window = self.peer.window;
+        let newest = self.frames.len().wrapping_sub(1);
+        let has_room = self.frames.len() < self.frames.len_max() && channel as usize == c;
+        let Some(out) = self.out.as_mut_slice().get_mut(c) else { return };
+        let Some(record) = self.frames.at_mut(newest).filter(|_| has_room) else { return };
+        while !draft.is_full
+            && let Some(m) = out.follower(last, len, redelivered, window, *credit)
+            && len as usize <= w.room() + placed.1.1
+            && let Some(now_placed) = w.series(Some(placed), out.payload_at(&m))
+        {
+            out.on_follower_sent(&m);
+            (last, placed) = (m.sequence, now_placed);
+            *credit -= len;
+            record.extent += 1;
+            draft.binding.add(last);
+            draft.last_message = Some(placed);
+            draft.previous = Some((channel, last, redelivered, len));
+            draft.is_full |= placed.1.1 == 0;
         }
     }
 
