@@ -6,7 +6,7 @@
 
 use core::hash::{Hash, Hasher};
 
-use super::granules::{bitmap_len, masks};
+use super::granules::{bitmap_len, for_each};
 use super::ranges::insert;
 use crate::config::{Mode, Settle};
 use crate::sequence::{Range, Sequence};
@@ -307,12 +307,10 @@ impl<S: Storage> InChannel<S> {
     fn mark_granules(&mut self, bitmap: u32, a: &Arrival<'_>) -> u32 {
         let bits = self.bytes.slice_mut(bitmap, bitmap_len(a.total));
         let mut added = 0;
-        for (i, mask) in masks(a.offset, a.payload.len() as u32, a.total) {
-            if let Some(b) = bits.get_mut(i) {
-                added += (mask & !*b).count_ones();
-                *b |= mask;
-            }
-        }
+        for_each(bits, a.offset, a.payload.len() as u32, a.total, |byte, mask| {
+            added += (mask & !*byte).count_ones();
+            *byte |= mask;
+        });
         added
     }
 

@@ -207,6 +207,26 @@ impl<'a> Frames<'a> {
         }))
     }
 
+    /// The next message of a series, unless it is the last one or empty: nothing can be wrong with it.
+    #[inline]
+    fn next_in_series(&mut self) -> Option<Message<'a>> {
+        let (flags, len) = self.previous?;
+        let (payload, rest) = self.series.split_at_checked(len as usize)?;
+        if payload.is_empty() || rest.is_empty() {
+            return None;
+        }
+        self.series = rest;
+        let redelivered = flags & REDELIVERED != 0;
+        Some(Message {
+            channel: flags & 15,
+            number: None,
+            is_in_series: true,
+            redelivered,
+            fragment: None,
+            payload,
+        })
+    }
+
     /// A message, or the next one of a series. Its `kind` is read.
     fn message(&mut self, kind: u8) -> Result<Frame<'a>, Malformed> {
         let previous = self.previous.take();
@@ -301,8 +321,13 @@ impl<'a> Iterator for Frames<'a> {
 
     #[cfg_attr(target_pointer_width = "64", inline)]
     fn next(&mut self) -> Option<Self::Item> {
-        if cfg!(target_pointer_width = "64") && self.r.is_empty() && self.series.is_empty() {
-            return None;
+        if cfg!(target_pointer_width = "64") {
+            if self.r.is_empty() && self.series.is_empty() {
+                return None;
+            }
+            if let Some(message) = self.next_in_series() {
+                return Some(Ok(Frame::Message(message)));
+            }
         }
         let item = self.parse();
         if item.is_err() {
