@@ -16,6 +16,9 @@ const CALLS: u32 = 4;
 const LEN: usize = 60_000;
 /// How long the first of them waits at most.
 pub(crate) const TIME: Duration = Duration::from_micros(200);
+/// How long settlements wait at most. Chosen: the acknowledgement delay of the protocol. They ride with the acknowledgement then,
+/// and no driver is woken for them alone.
+pub(crate) const SETTLE_TIME: Duration = Duration::from_millis(1);
 /// Messages and bytes taken before their settlements leave. Chosen: a thirty-second part of the default window, and of what a
 /// fast local path has in flight, so that the sender never waits for them.
 const TAKEN_COUNT: u32 = 1024;

@@ -23,6 +23,10 @@ pub(crate) trait Carrier: Send + Sync {
     /// Emits what the link has to emit, now.
     fn emit<'a>(&self, peer: &'a Arc<Peer>, state: MutexGuard<'a, State>, now: Instant);
 
+    /// The task is about to wait: emits what waits for more.
+    #[cfg(feature = "tokio")]
+    fn before_wait(&self, _peer: &Arc<Peer>) {}
+
     /// Nobody holds the connection any more: it closes by itself.
     fn abandon(&self, peer: &Arc<Peer>, now: Instant);
 

@@ -255,6 +255,7 @@ impl Connection {
             if let Some(value) = ready() {
                 return value;
             }
+            self.0.carrier.before_wait(&self.0.peer);
             // On the stack: waiting allocates nothing.
             event_listener::listener!(self.0.peer.changed => listener);
             // What came before the listener was set up is seen here, what comes later is heard.

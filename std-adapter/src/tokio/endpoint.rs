@@ -1,6 +1,6 @@
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
@@ -10,12 +10,12 @@ use tokio::net::UdpSocket;
 use tokio::sync::Notify;
 
 use super::Connection;
-use crate::burst::Leave;
+use crate::burst::{self, Leave};
 use crate::carrier::{Carrier, Handle};
 use crate::clock::Clock;
 use crate::peer::{Peer, State};
 use crate::udp::hub::{Hub, Receiver, Wake};
-use crate::udp::{bind_socket, check_family, resolve};
+use crate::udp::{any_towards, bind_socket, check_family, resolve};
 
 /// How long links may take to close after the last handle is gone.
 const LINGER: Duration = Duration::from_secs(1);
@@ -40,11 +40,7 @@ impl fmt::Debug for Endpoint {
 /// `remote` is no address, or the system has no socket to give.
 pub fn connect(remote: impl ToSocketAddrs, config: &Config) -> io::Result<Connection> {
     let remote = resolve(remote)?;
-    let any: IpAddr = match remote {
-        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    Endpoint::start((any, 0), config, false)?.connect(remote)
+    Endpoint::start(any_towards(remote), config, false)?.connect(remote)
 }
 
 impl Endpoint {
@@ -169,16 +165,6 @@ impl Drop for TaskCarrier {
     }
 }
 
-impl TaskCarrier {
-    fn leave_to_driver(&self, peer: &Arc<Peer>, state: MutexGuard<'_, State>) {
-        let is_listed = state.is_listed;
-        self.hub.list(peer, state);
-        if !is_listed {
-            self.hub.wake_driver();
-        }
-    }
-}
-
 impl Carrier for TaskCarrier {
     fn clock(&self) -> Clock {
         self.hub.clock
@@ -188,13 +174,21 @@ impl Carrier for TaskCarrier {
         self.hub.emit(peer, state, now);
     }
 
+    fn before_wait(&self, peer: &Arc<Peer>) {
+        self.hub.leave_now(peer);
+    }
+
     fn abandon(&self, peer: &Arc<Peer>, now: Instant) {
         self.hub.abandon(peer, now);
     }
 
     fn after_send<'a>(&self, peer: &'a Arc<Peer>, mut state: MutexGuard<'a, State>, now: Instant) {
         if state.burst.after_send(now) == Leave::Later {
-            self.leave_to_driver(peer, state);
+            let is_listed = state.is_listed;
+            self.hub.list(peer, state);
+            if !is_listed {
+                self.hub.wake_driver();
+            }
         } else {
             self.hub.emit(peer, state, now);
         }
@@ -204,7 +198,7 @@ impl Carrier for TaskCarrier {
         if state.burst.after_take() == Leave::Full {
             self.hub.emit(peer, state, now);
         } else {
-            self.leave_to_driver(peer, state);
+            self.hub.leave_by(peer, state, now + burst::SETTLE_TIME);
         }
     }
 }

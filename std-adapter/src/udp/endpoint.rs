@@ -1,6 +1,6 @@
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use ackline::Instant;
 
 use super::hub::lock;
 use super::lead::{Driver, Waiter};
-use crate::burst::Leave;
+use crate::burst::{self, Leave};
 use crate::carrier::{BlockingCarrier, Carrier, Handle};
 use crate::clock::Clock;
 use crate::connection::Connection;
@@ -50,11 +50,7 @@ impl fmt::Debug for Endpoint {
 /// `remote` is no address, or the system has no socket to give.
 pub fn connect(remote: impl ToSocketAddrs, config: &Config) -> io::Result<Connection> {
     let remote = resolve(remote)?;
-    let any: IpAddr = match remote {
-        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    Endpoint::start((any, 0), config, false)?.connect(remote)
+    Endpoint::start(any_towards(remote), config, false)?.connect(remote)
 }
 
 impl Endpoint {
@@ -171,7 +167,7 @@ impl Carrier for UdpCarrier {
         let hub = &self.driver.hub;
         let leave = state.burst.after_send(now);
         if leave == Leave::Later {
-            if hub.leave_soon(peer, state, now) {
+            if hub.leave_by(peer, state, now + burst::TIME) {
                 self.driver.rouse();
             }
             return;
@@ -187,9 +183,12 @@ impl Carrier for UdpCarrier {
         let hub = &self.driver.hub;
         if state.burst.after_take() == Leave::Full {
             hub.emit(peer, state, now);
+            // Whoever takes without pause reads the socket as well: what it takes next is then in its processor's cache, and
+            // the stand-in does not take a processor of its own.
+            self.driver.drive_once();
         } else {
             // Who takes one of many comes back for the next, and what is left over leaves before it waits.
-            hub.leave_soon(peer, state, now);
+            hub.leave_by(peer, state, now + burst::SETTLE_TIME);
         }
     }
 }
@@ -206,6 +205,14 @@ pub(crate) fn resolve(address: impl ToSocketAddrs) -> io::Result<SocketAddr> {
         .to_socket_addrs()?
         .next()
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the name has no address"))
+}
+
+/// What to bind for talking to `remote` from whichever address the system takes.
+pub(crate) fn any_towards(remote: SocketAddr) -> SocketAddr {
+    match remote {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    }
 }
 
 /// Binds a socket with large buffers.

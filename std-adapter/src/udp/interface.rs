@@ -1,9 +1,9 @@
 //! What a network interface carries.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
 
-use super::endpoint::resolve;
+use super::endpoint::{any_towards, resolve};
 
 /// Headers of a datagram: IPv4 without options or IPv6 without extensions, and UDP.
 const HEADERS_V4: u32 = 20 + 8;
@@ -24,11 +24,7 @@ const DATAGRAM_MAX: u32 = 65_535 - HEADERS_V4;
 /// configuration can know.
 pub fn interface_datagram_max(remote: impl ToSocketAddrs) -> io::Result<u16> {
     let remote = resolve(remote)?;
-    let any: IpAddr = match remote {
-        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    let socket = UdpSocket::bind((any, 0))?;
+    let socket = UdpSocket::bind(any_towards(remote))?;
     socket.connect(remote)?;
     let (mtu, headers) = (mtu(&socket, remote)?, if remote.is_ipv4() { HEADERS_V4 } else { HEADERS_V6 });
     Ok(mtu.saturating_sub(headers).min(DATAGRAM_MAX) as u16)

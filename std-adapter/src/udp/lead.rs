@@ -56,6 +56,8 @@ struct Lead {
     followers: usize,
     /// One of them, to be told when the stand-in gives up the receiver.
     wanted: Option<Waiter>,
+    /// It was told, and has not woken up yet: until the next look, the receiver is for it.
+    is_promised: bool,
     /// Counts the times that application threads drove.
     drives: u64,
     /// Set when every handle is gone: until when links may take to close.
@@ -87,6 +89,7 @@ impl Driver {
                 is_stand_in: false,
                 followers: 0,
                 wanted: None,
+                is_promised: false,
                 drives: 0,
                 stop_at: None,
             }),
@@ -275,7 +278,10 @@ impl Driver {
             }
             value = ready();
         }
-        lock(&self.lead).followers -= 1;
+        let mut lead = lock(&self.lead);
+        lead.followers -= 1;
+        lead.is_promised = false;
+        drop(lead);
         match value {
             Some(value) => Followed::Ready(value),
             None if self.hub.clock.now() >= limit => Followed::Late,
@@ -313,7 +319,7 @@ impl Driver {
                 break;
             }
             let moved = lead.drives != std::mem::replace(&mut seen, lead.drives);
-            let takes_over = !moved || lead.followers > 0;
+            let takes_over = (!moved || lead.followers > 0) && !lead.is_promised;
             if let Some(receiver) = lead.receiver.take_if(|_| takes_over) {
                 lead.is_stand_in = true;
                 drop(lead);
@@ -325,6 +331,8 @@ impl Driver {
                 // So that the next look does not take it back at once.
                 lead.drives += 1;
                 let wanted = lead.wanted.take();
+                // Who follows counts as one until it runs again, which may take longer than the way back to here.
+                lead.is_promised = wanted.is_some();
                 drop(lead);
                 match wanted {
                     Some(Waiter::Peer(peer)) => peer.notify(),
@@ -344,7 +352,8 @@ impl Driver {
             }
             let is_free = lead.receiver.is_some();
             self.hub.is_drowsy.store(tick > TICK, Ordering::Relaxed);
-            let (lead, _) = self.relieve.wait_timeout(lead, tick).unwrap_or_else(PoisonError::into_inner);
+            let (mut lead, _) = self.relieve.wait_timeout(lead, tick).unwrap_or_else(PoisonError::into_inner);
+            lead.is_promised = false;
             drop(lead);
             let any = is_free && self.hub.run_timers() > 0;
             tick = if any { TICK } else { (tick * 2).min(TICK_MAX) };

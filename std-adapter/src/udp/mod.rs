@@ -19,5 +19,5 @@ mod timers;
 
 pub use endpoint::{Endpoint, connect};
 #[cfg(feature = "tokio")]
-pub(crate) use endpoint::{bind_socket, check_family, resolve};
+pub(crate) use endpoint::{any_towards, bind_socket, check_family, resolve};
 pub use interface::interface_datagram_max;

@@ -6,8 +6,11 @@
 
 use std::time::Duration;
 
-/// How long to look. Chosen: a round trip over loopback takes 10 to 20 µs.
-pub(super) const TIME: Duration = Duration::from_micros(30);
+/// How long to look. Chosen: a round trip over loopback takes 10 to 20 µs, and as much again if the peer has fallen asleep.
+pub(super) const TIME: Duration = Duration::from_micros(50);
+/// Waits up to this long may be short ones to which falling asleep and waking up were added. Chosen: on a virtual machine, each
+/// of the two threads of an exchange needs up to 50 µs to wake up.
+const QUICK: Duration = Duration::from_micros(150);
 /// Doublings at most: on a busy machine, one wait in a thousand is longer by [`TIME`].
 const DOUBLINGS_MAX: u32 = 10;
 
@@ -51,7 +54,7 @@ impl Spin {
 
     /// The thread slept, and was woken after `time` in all.
     pub(super) fn on_waited(&mut self, time: Duration) {
-        self.is_quick = time <= 2 * TIME;
+        self.is_quick = time <= QUICK;
     }
 }
 
@@ -89,7 +92,7 @@ mod tests {
     #[test]
     fn long_waits_are_slept_through() {
         let mut spin = willing();
-        spin.on_waited(TIME * 3);
+        spin.on_waited(QUICK * 2);
         assert!(!spin.is_worth_it());
     }
 }
