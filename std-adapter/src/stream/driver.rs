@@ -1,23 +1,15 @@
+//! The two threads that serve a stream.
+
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use ackline::Config;
-use ackline::Instant;
-use ackline::framing::{DeframerIn, FrameEncoder, encoded_len_max};
+use ackline::{Config, Instant};
 
-use super::{ByteStream, CHECK, is_temporary};
-use crate::boundary::new_link;
-use crate::carrier::{BlockingCarrier, Carrier, Handle};
-use crate::clock::Clock;
+use super::line::{Incoming, LINGER, Line, LineCarrier, Next, Outgoing, READ_LEN, Service};
+use super::{ByteStream, is_temporary};
+use crate::carrier::{BlockingCarrier, Handle};
 use crate::connection::Connection;
-use crate::peer::{Peer, State};
-
-/// Bytes read at once.
-const READ_LEN: usize = 4096;
-/// How long the link may take to close after the last handle is gone.
-const LINGER: Duration = Duration::from_secs(1);
+use crate::peer::Peer;
 
 /// Opens a connection over `stream`. Returns at once: messages may be sent before the peer has answered.
 ///
@@ -41,36 +33,23 @@ pub fn accept(stream: ByteStream, config: &Config) -> io::Result<Connection> {
 }
 
 fn start(stream: ByteStream, config: &Config, active: bool) -> io::Result<Connection> {
-    let clock = Clock::new();
-    let mut link = new_link(config)?;
-    if active {
-        link.connect(clock.now());
-    }
-    let nowhere = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
-    let line = Arc::new(Line {
-        peer: Arc::new(Peer::new(link, nowhere)),
-        clock,
+    let threads = Arc::new(Threads {
+        line: Line::new(config, active)?,
         desk: Mutex::new(Desk { has_work: true, stop_at: None, has_ended: false }),
         work: Condvar::new(),
         shutdown: stream.shutdown,
     });
-    let datagram_max = usize::from(config.datagram_max);
-    let (reading, writing) = (line.clone(), line.clone());
+    let (reading, writing) = (threads.clone(), threads.clone());
     let (reader, writer) = (stream.reader, stream.writer);
-    std::thread::Builder::new()
-        .name("ackline-read".into())
-        .spawn(move || reading.read(reader, datagram_max))?;
-    std::thread::Builder::new()
-        .name("ackline-write".into())
-        .spawn(move || writing.write(writer, datagram_max))?;
-    let peer = line.peer.clone();
-    Ok(Connection::new(Handle { peer, carrier: Arc::new(LineCarrier(line)) }))
+    std::thread::Builder::new().name("ackline-read".into()).spawn(move || reading.read(reader))?;
+    std::thread::Builder::new().name("ackline-write".into()).spawn(move || writing.write(writer))?;
+    let peer = threads.line.peer.clone();
+    Ok(Connection::new(Handle { peer, carrier: Arc::new(LineCarrier(threads)) }))
 }
 
 /// The stream, for its two threads and its users.
-struct Line {
-    peer: Arc<Peer>,
-    clock: Clock,
+struct Threads {
+    line: Line,
     desk: Mutex<Desk>,
     /// Tells the writing thread that the desk has changed.
     work: Condvar,
@@ -87,26 +66,22 @@ struct Desk {
     has_ended: bool,
 }
 
-impl Line {
+impl Threads {
     fn desk(&self) -> MutexGuard<'_, Desk> {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn announce_work(&self) {
-        let mut desk = self.desk();
-        if !desk.has_work {
-            desk.has_work = true;
-            self.work.notify_one();
-        }
-    }
-
-    fn read(&self, mut reader: Box<dyn Read + Send>, datagram_max: usize) {
-        let mut deframer = DeframerIn::over(vec![0; datagram_max], CHECK);
+    fn read(&self, mut reader: Box<dyn Read + Send>) {
+        let mut incoming = Incoming::new(&self.line);
         let mut bytes = vec![0; READ_LEN];
         while !self.desk().has_ended {
             match reader.read(&mut bytes) {
                 Ok(0) => break,
-                Ok(len) => self.take_in(&mut deframer, &bytes[..len]),
+                Ok(len) => {
+                    if incoming.take_in(&self.line, &bytes[..len]) {
+                        self.announce_work();
+                    }
+                }
                 Err(e) if is_temporary(&e) => {}
                 Err(_) => break,
             }
@@ -114,72 +89,21 @@ impl Line {
         self.end();
     }
 
-    fn take_in(&self, deframer: &mut DeframerIn<Vec<u8>>, mut bytes: &[u8]) {
-        let now = self.clock.now();
-        let mut any = false;
-        let mut state = self.peer.lock();
-        while !bytes.is_empty() {
-            let (consumed, datagram) = deframer.push(bytes);
-            bytes = &bytes[consumed..];
-            if let Some(datagram) = datagram {
-                state.link.handle_datagram(now, datagram);
-                any = true;
-            }
-        }
-        if any {
-            state.drain_events();
-            drop(state);
-            self.announce_work();
-            self.peer.notify();
-        }
-    }
-
-    /// The stream is gone, and the connection with it.
-    fn end(&self) {
-        let mut state = self.peer.lock();
-        state.link.abort(self.clock.now());
-        state.drain_events();
-        drop(state);
-        self.desk().has_ended = true;
-        self.work.notify_one();
-        self.peer.notify();
-    }
-
-    fn write(&self, mut writer: Box<dyn Write + Send>, datagram_max: usize) {
-        let mut datagram = vec![0; datagram_max];
-        let mut frame = vec![0; encoded_len_max(datagram_max) + 1];
-        let mut was_silent = true;
+    fn write(&self, mut writer: Box<dyn Write + Send>) {
+        let mut outgoing = Outgoing::new(&self.line);
         loop {
-            let now = self.clock.now();
-            let mut state = self.peer.lock();
-            if state.link.poll_timeout().is_some_and(|deadline| deadline <= now) {
-                state.link.handle_timeout(now);
-            }
-            let len = state.link.poll_transmit(now, &mut datagram);
-            let has_events = state.drain_events();
-            let deadline = state.link.poll_timeout();
-            let is_closed = state.link.is_closed();
-            drop(state);
-            if has_events || is_closed {
-                self.peer.notify();
-            }
-            let Some(len) = len else {
-                if is_closed || !self.wait_for_work(deadline) {
-                    break;
+            match outgoing.next(&self.line) {
+                Next::Frame(frame) => {
+                    if write_all(&mut writer, frame).is_err() {
+                        break;
+                    }
                 }
-                was_silent = true;
-                continue;
-            };
-            let datagram = &datagram[..len];
-            let mut encoder = if was_silent {
-                FrameEncoder::after_silence(CHECK, datagram)
-            } else {
-                FrameEncoder::new(CHECK, datagram)
-            };
-            was_silent = false;
-            let frame_len = encoder.fill(datagram, &mut frame);
-            if write_all(&mut writer, &frame[..frame_len]).is_err() {
-                break;
+                Next::Sleep(deadline) => {
+                    if !self.wait_for_work(deadline) {
+                        break;
+                    }
+                }
+                Next::End => break,
             }
         }
         self.end();
@@ -188,11 +112,17 @@ impl Line {
         }
     }
 
+    fn end(&self) {
+        self.line.end();
+        self.desk().has_ended = true;
+        self.work.notify_one();
+    }
+
     /// Sleeps until there is work or `deadline`. Answers `false` when it is time to stop.
     fn wait_for_work(&self, deadline: Option<Instant>) -> bool {
         let mut desk = self.desk();
         loop {
-            let now = self.clock.now();
+            let now = self.line.clock.now();
             if desk.has_ended || desk.stop_at.is_some_and(|at| at <= now) {
                 return false;
             }
@@ -202,7 +132,7 @@ impl Line {
             let until = [deadline, desk.stop_at].into_iter().flatten().min();
             desk = match until {
                 Some(until) => {
-                    let wait = self.work.wait_timeout(desk, self.clock.until(until));
+                    let wait = self.work.wait_timeout(desk, self.line.clock.until(until));
                     wait.unwrap_or_else(PoisonError::into_inner).0
                 }
                 None => self.work.wait(desk).unwrap_or_else(PoisonError::into_inner),
@@ -224,42 +154,26 @@ fn write_all(writer: &mut dyn Write, mut bytes: &[u8]) -> io::Result<()> {
     writer.flush()
 }
 
-/// The users' side. Dropped with the last handle.
-struct LineCarrier(Arc<Line>);
+impl Service for Threads {
+    fn line(&self) -> &Line {
+        &self.line
+    }
 
-impl Drop for LineCarrier {
-    fn drop(&mut self) {
-        self.0.desk().stop_at = Some(self.0.clock.now() + LINGER);
-        self.0.work.notify_one();
+    fn announce_work(&self) {
+        let mut desk = self.desk();
+        if !desk.has_work {
+            desk.has_work = true;
+            self.work.notify_one();
+        }
+    }
+
+    fn on_dropped(&self) {
+        self.desk().stop_at = Some(self.line.clock.now() + LINGER);
+        self.work.notify_one();
     }
 }
 
-impl Carrier for LineCarrier {
-    fn clock(&self) -> Clock {
-        self.0.clock
-    }
-
-    fn emit<'a>(&self, _: &'a Arc<Peer>, state: MutexGuard<'a, State>, _: Instant) {
-        drop(state);
-        self.0.announce_work();
-    }
-
-    fn abandon(&self, peer: &Arc<Peer>, now: Instant) {
-        let mut state = peer.lock();
-        state.link.close(now);
-        self.emit(peer, state, now);
-    }
-
-    fn after_send<'a>(&self, peer: &'a Arc<Peer>, state: MutexGuard<'a, State>, now: Instant) {
-        self.emit(peer, state, now);
-    }
-
-    fn after_take<'a>(&self, peer: &'a Arc<Peer>, state: MutexGuard<'a, State>, now: Instant) {
-        self.emit(peer, state, now);
-    }
-}
-
-impl BlockingCarrier for LineCarrier {
+impl BlockingCarrier for LineCarrier<Threads> {
     fn wait(&self, peer: &Arc<Peer>, limit: Instant, ready: &mut dyn FnMut() -> bool) -> bool {
         loop {
             if ready() {
@@ -272,10 +186,10 @@ impl BlockingCarrier for LineCarrier {
             }
             if limit == Instant::MAX {
                 event_listener::Listener::wait(listener);
-            } else if self.0.clock.now() >= limit {
+            } else if self.0.line.clock.now() >= limit {
                 return false;
             } else {
-                let _ = event_listener::Listener::wait_timeout(listener, self.0.clock.until(limit));
+                let _ = event_listener::Listener::wait_timeout(listener, self.0.line.clock.until(limit));
             }
         }
     }

@@ -6,6 +6,7 @@
 
 mod byte_stream;
 mod driver;
+pub(crate) mod line;
 #[cfg(feature = "serial")]
 mod port;
 
