@@ -14,12 +14,17 @@ use super::meter::{EXCHANGE_LEN, Stopwatch, on_threads};
 const OUTSTANDING_MAX: u64 = 4_096;
 /// Messages between two services.
 const BATCH: usize = 32;
+/// Bytes of each buffer of a socket: what the others have.
+const BUFFER: usize = 4 << 20;
 /// No exchange takes so long.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 fn host() -> anyhow::Result<(Host<UdpSocket>, SocketAddr)> {
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     let address = socket.local_addr()?;
+    // The C library asks for 256 KiB, rusty_enet for nothing.
+    socket2::SockRef::from(&socket).set_recv_buffer_size(BUFFER)?;
+    socket2::SockRef::from(&socket).set_send_buffer_size(BUFFER)?;
     let settings = HostSettings { peer_limit: 1, channel_limit: 1, ..HostSettings::default() };
     Ok((Host::new(socket, settings).ok().context("no ENet host")?, address))
 }

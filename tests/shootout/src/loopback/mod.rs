@@ -18,8 +18,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::results::{Results, Row};
 
-/// What everything is compared with.
-pub const BASELINE: &str = "UDP, one datagram per call";
+/// What everything is compared with: what the system carries at most.
+pub const BASELINE: &str = "UDP, segmentation offload";
+/// And its exchange of a single datagram each way.
+pub const BARE: &str = "UDP, one datagram per call";
 
 /// What to measure.
 #[derive(Args)]
@@ -72,12 +74,16 @@ struct Transport {
 fn transports() -> Vec<Transport> {
     let new = |name, stream: Stream, exchange: Option<Exchange>| Transport { name, stream, exchange };
     vec![
-        new(BASELINE, udp::single, Some(udp::exchange)),
-        new("UDP, segmentation offload", udp::offloaded, None),
+        new(BASELINE, udp::offloaded, None),
+        new(BARE, udp::single, Some(udp::exchange)),
         new("TCP, a write per message", tcp::unbuffered, Some(tcp::exchange)),
         new("TCP, 64 KiB buffer", tcp::buffered, None),
         new("ackline, blocking", ours::blocking, Some(ours::blocking_exchange)),
+        new("ackline, blocking, batches", ours::batches, None),
+        new("ackline, blocking, batches, 8,900-byte datagrams", ours::long_batches, None),
         new("ackline, tokio", ours::tasks, Some(ours::tasks_exchange)),
+        new("ackline, tokio, batches", ours::task_batches, None),
+        new("ackline, tokio, batches, 8,900-byte datagrams", ours::long_task_batches, None),
         new("quinn, one stream", quinn::stream, Some(quinn::exchange)),
         new("quinn, a stream per message", quinn::streams, None),
         new("tokio_kcp", kcp::stream, Some(kcp::exchange)),
@@ -133,8 +139,6 @@ pub fn run(options: &Options, results: &Results) -> anyhow::Result<()> {
             p99_us: median(samples.p99),
         })
         .collect();
-    for row in &rows {
-        println!("{row:?}");
-    }
+    println!("{}", crate::report::loopback_table(&rows));
     results.store(rows)
 }

@@ -149,17 +149,23 @@ pub fn fairness(shares: &[Shares]) -> String {
     text
 }
 
-/// Real sockets: messages per second, as ratios of raw UDP, and times of an exchange.
-///
-/// # Errors
-/// If raw UDP was not measured.
+/// Real sockets: messages per second, as ratios of what raw UDP carries, and times of an exchange, as ratios of those of raw UDP.
 #[cfg(feature = "loopback")]
-pub fn loopback(rates: &[crate::loopback::Rate]) -> anyhow::Result<String> {
-    let raw =
-        rates.iter().find(|r| r.name == crate::loopback::BASELINE).context("raw UDP was not measured")?;
+pub fn loopback(rates: &[crate::loopback::Rate]) -> String {
+    let named = |name| rates.iter().find(|r| r.name == name);
+    let (raw, bare) = (named(crate::loopback::BASELINE), named(crate::loopback::BARE));
     let mut text = head(
         "transport",
-        &["64 B, × raw UDP", "messages/s", "1200 B, × raw UDP", "messages/s", "exchange p50, µs", "p99, µs"],
+        &[
+            "64 B, × offload",
+            "messages/s",
+            "1200 B, × offload",
+            "messages/s",
+            "exchange p50, µs",
+            "× UDP",
+            "p99, µs",
+            "× UDP",
+        ],
     );
     for rate in rates {
         let times = |value: Option<f64>, raw: Option<f64>| {
@@ -168,16 +174,18 @@ pub fn loopback(rates: &[crate::loopback::Rate]) -> anyhow::Result<String> {
         let count = |value: Option<f64>| value.map_or("–".into(), thousands);
         let micros = |value: Option<f64>| value.map_or("–".into(), |v| format!("{v:.0}"));
         let cells = [
-            times(rate.small, raw.small),
+            times(rate.small, raw.and_then(|r| r.small)),
             count(rate.small),
-            times(rate.large, raw.large),
+            times(rate.large, raw.and_then(|r| r.large)),
             count(rate.large),
             micros(rate.p50_us),
+            times(rate.p50_us, bare.and_then(|r| r.p50_us)),
             micros(rate.p99_us),
+            times(rate.p99_us, bare.and_then(|r| r.p99_us)),
         ];
         text += &line(&bold(&rate.name), &cells);
     }
-    Ok(text)
+    text
 }
 
 fn bold(peer: &str) -> String {
