@@ -10,6 +10,7 @@ use core::hash::{Hash, Hasher};
 
 use super::ack_rate::AckRate;
 use super::digest::{relative, relative_to};
+use super::repetition::LOSS_MANY;
 use super::sent::{Fate, SentPacket, control};
 use super::timers::tick;
 use super::{Link, Phase};
@@ -25,6 +26,10 @@ use crate::wire::{ACK_RANGES_MAX, Ack};
 
 /// Packets sent after a lost one that must have arrived (RFC 9002, 6.1.1), until reordering is seen.
 const PACKET_THRESHOLD: u32 = 3;
+
+/// The same where one packet in thirty is lost: a gap is far more likely a loss than the first reordering ever seen there (RFC 8985, 6.2,
+/// step 4, has no window at all in recovery, until reordering is seen).
+const PACKET_THRESHOLD_LOSSY: u32 = 1;
 
 /// The longest probe interval in microseconds: an unreachable peer costs a packet every 5 s. (RFC 8085, 3.1.1 asks for no
 /// more than one in 3 s where the round trip is not known; RFC 6298 allows a maximum of 60 s, but a peer that comes back
@@ -367,12 +372,14 @@ impl<S: Storage, C: Controller> Link<S, C> {
         self.recovery.loss_at = None;
         let Some(largest) = self.recovery.largest_acked else { return };
         let delay = self.recovery.loss_delay();
+        let is_lossy = self.recovery.loss >= LOSS_MANY;
+        let threshold = if is_lossy { PACKET_THRESHOLD_LOSSY } else { PACKET_THRESHOLD };
         let mut n = self.recovery.first_open;
         while n.precedes(largest) {
             let Some(&p) = self.packet(n) else { break };
             if p.fate == Fate::Open {
                 let deadline = tick(p.sent_at.plus_micros(delay));
-                let by_count = !self.recovery.is_reordering && largest.since(n) >= PACKET_THRESHOLD;
+                let by_count = !self.recovery.is_reordering && largest.since(n) >= threshold;
                 if !by_count && deadline > now {
                     self.recovery.loss_at = Some(deadline);
                     break;

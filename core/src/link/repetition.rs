@@ -26,7 +26,7 @@ const LOSS_FEW: u32 = 65;
 
 /// Loss from which on short messages are repeated twice: one packet in thirty. Chosen: there, losing a message and its
 /// copy is about as likely as one loss is at the threshold above.
-const LOSS_MANY: u32 = 65_536 / 30;
+pub(super) const LOSS_MANY: u32 = 65_536 / 30;
 
 /// Up to this length in bytes, a message counts as short: it takes no more than the headers around it do.
 const SHORT: u32 = 64;

@@ -52,6 +52,31 @@ fn round_trip_is_sampled_from_the_newly_acknowledged_largest_and_the_delay_is_su
 
 // R12.3
 #[test]
+fn packet_is_lost_when_any_later_one_arrived_where_much_is_lost() {
+    let (mut link, mut forger) = established(Config::udp());
+    let mut settled = 0;
+    let mut lost = Vec::new();
+    // Of every four packets the first is lost, which takes three later ones to tell, until that is known to be usual.
+    for round in 0..20u64 {
+        let now = at(10 + 100 * round);
+        let mut last = 0;
+        for i in 0..4u8 {
+            link.send(now, Channel(0), &[i]).unwrap();
+            last = forger.listen(&mut link, now)[0].number().unwrap().0;
+        }
+        let before = link.stats().packets_lost;
+        forger.say(&mut link, now, acked(last - 2, 0), Said::new());
+        lost.push(link.stats().packets_lost - before);
+        forger.say(&mut link, now, acked(last, 2), Said::new());
+        let again = forger.listen(&mut link, now).last().unwrap().number().unwrap().0;
+        settled += 4;
+        forger.say(&mut link, now, acked(again, 3), Said::new().settled(0, settled));
+    }
+    assert_eq!((lost[0], lost[7], lost[19]), (0, 0, 1), "{lost:?}");
+}
+
+// R12.3
+#[test]
 fn packet_is_lost_when_three_later_ones_arrived_or_when_it_is_overdue() {
     let (mut link, mut forger) = established(Config::udp());
     let mut numbers = Vec::new();

@@ -64,6 +64,8 @@ pub(super) struct OutChannel<S: Storage> {
     /// in the packet that is being written.
     repeat_from: Sequence,
     repeat_to: Sequence,
+    /// The oldest message that the packet at hand carries again after it was lost, if it may ride along once more.
+    repeat_again: Option<Sequence>,
     /// Payload bytes held.
     pub(super) held: u32,
     /// Payload bytes sent and not settled.
@@ -85,6 +87,7 @@ impl<S: Storage> Item for OutChannel<S> {
         next_send: Sequence(0),
         repeat_from: Sequence(0),
         repeat_to: Sequence(0),
+        repeat_again: None,
         open_count: 0,
         held: 0,
         outstanding: 0,
@@ -131,6 +134,7 @@ impl<S: Storage> OutChannel<S> {
             is_writable,
             repeat_from,
             repeat_to,
+            repeat_again: _,
             open_count,
         } = self;
         for i in 0..messages.len() {

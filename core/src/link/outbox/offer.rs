@@ -343,7 +343,28 @@ impl<S: Storage> OutChannel<S> {
     pub(in crate::link) fn on_packet_complete(&mut self) -> bool {
         let any_new = self.repeat_to != self.next_send;
         self.repeat_to = self.next_send;
+        if let Some(n) = self.repeat_again.take()
+            && n.precedes(self.repeat_from)
+        {
+            self.repeat_from = n;
+        }
         any_new
+    }
+
+    /// Message `n` was lost, with its copies, and is sent again on a path that loses much. From the second time on it gets copies anew
+    /// on an ordered channel, where all that follow wait for it.
+    pub(in crate::link) fn repeat_again(&mut self, n: Sequence) {
+        if self.config.mode != Mode::Ordered {
+            return;
+        }
+        let Some(m) = self.at_mut(n) else { return };
+        if m.copies & !WAS_OVERDUE != WAS_OVERDUE - 1 {
+            // No more of them, and known the next time.
+            m.copies |= WAS_OVERDUE - 1;
+            return;
+        }
+        m.copies &= WAS_OVERDUE;
+        self.repeat_again = self.repeat_again.or(Some(n));
     }
 
     /// Message `n` is in a packet again, as it was overdue.

@@ -11,6 +11,10 @@ use crate::storage::{Ring, Slots, Storage};
 use crate::time::Instant;
 use crate::wire::{Ack, Writer, first_byte};
 
+/// Ranges in an acknowledgement. Chosen: with one packet in five lost, eight span 40 packets, so that each stands in ten
+/// acknowledgements or more.
+const RANGES_SENT: usize = 8;
+
 impl<S: Storage, C: Controller> Link<S, C> {
     /// First byte to acknowledgement and settlements. `None` if they do not fit, or nothing would be said.
     pub(super) fn write_head(
@@ -64,7 +68,9 @@ impl<S: Storage, C: Controller> Link<S, C> {
         let largest = self.acks.largest()?;
         // No check binds what is said in a hello.
         let number_len = if in_hello || self.is_unbound() { 4 } else { self.acks.number_len };
-        let bits = Ack::encode(self.acks.ranges(), number_len, self.acks.delay(now), w)?;
+        let ranges = self.acks.ranges();
+        let newest = ranges.get(ranges.len().saturating_sub(RANGES_SENT)..).unwrap_or(ranges);
+        let bits = Ack::encode(newest, number_len, self.acks.delay(now), w)?;
         draft.binding.add_acked(largest);
         let kind = match (in_hello, numbered) {
             (true, _) => first,

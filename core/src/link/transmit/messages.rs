@@ -5,6 +5,7 @@ use crate::config::Mode;
 use crate::congestion::Controller;
 use crate::link::ack_rate::FEW_MESSAGES;
 use crate::link::outbox::{Offer, OutChannel};
+use crate::link::repetition::LOSS_MANY;
 use crate::link::sent::{FrameKind, SentFrame};
 use crate::link::{Link, following};
 use crate::logging::trace;
@@ -79,8 +80,12 @@ impl<S: Storage, C: Controller> Link<S, C> {
             if offer.lost {
                 trace!("message {} of channel {} retransmitted", offer.sequence.0, c);
             }
+            let again = S::MESSAGES_MAX > FEW_MESSAGES && offer.lost && self.recovery.loss >= LOSS_MANY;
             if let Some(out) = self.out.as_mut_slice().get_mut(c) {
                 out.on_offer_sent(&offer, len);
+                if again {
+                    out.repeat_again(offer.sequence);
+                }
             }
             if S::FRAGMENTATION && S::MESSAGES_MAX > FEW_MESSAGES && draft.is_in_series {
                 self.go_on_with_series(w, draft, c, credit);
