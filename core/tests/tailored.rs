@@ -36,7 +36,7 @@ const BEST_EFFORT: Channel = Channel(3);
 
 const RTT: u32 = 50_000;
 /// Of a peer that a link was told of before it gets to see frames; it sends with the modes of [`Everything`].
-const PEER_HELLO: &str = "8001000022111111111111110000000000000000000500000006070400010203";
+const PEER_HELLO: &str = "80010000221111111111111100000000000000000005000000030701e4";
 
 fn at(millis: u64) -> Instant {
     Instant::from_millis(millis)
@@ -147,10 +147,10 @@ fn the_hello_says_what_is_offered() {
     assert_eq!(datagram.len(), 96);
     let hello = Hello::parse(&datagram[..datagram.len() - 4]).expect("a hello");
     assert_eq!((hello.params.window, hello.params.channels, hello.params.fragments), (4, 4, 1));
-    // R6.6: of 512 bytes, four are for the bitmap of granules.
+    // R6.6: of 512 bytes, 16 are for the bitmap of granules.
     assert_eq!(hello.params.message_max as usize, Node::MESSAGE_MAX);
     assert_eq!(hello.params.buffer as usize, 16 * Node::MESSAGE_MAX);
-    assert_eq!(hello.params.modes, [0, 1, 2, 3]);
+    assert_eq!(hello.params.modes, [0xe4]);
 }
 
 #[test]
@@ -174,21 +174,35 @@ fn fragments_out_of_order_make_a_message() {
     let fragment = |number: u8, granules: u8, payload: &[u8]| {
         [&[0x00, number, 0xa1, 0x00, granules, 40][..], payload].concat()
     };
-    for (number, granules, from, to) in [(6, 2, 32, 40), (7, 0, 0, 16), (8, 0, 0, 16), (9, 1, 16, 32)] {
+    for (number, granules, from, to) in [(6, 8, 32, 40), (7, 0, 0, 16), (8, 0, 0, 16), (9, 4, 16, 32)] {
         assert_eq!(taken(&mut node, at(1)), []);
         let datagram = fragment(number, granules, &message[from..to]);
         assert_eq!(node.handle_datagram(at(1), &datagram), Receipt::Accepted);
     }
     assert_eq!(taken(&mut node, at(1)).remove(0).1, message);
     // A late copy is a duplicate.
-    node.handle_datagram(at(1), &fragment(10, 1, &message[16..32]));
+    node.handle_datagram(at(1), &fragment(10, 4, &message[16..32]));
     assert_eq!(taken(&mut node, at(1)), []);
     // R6.8: with another total it is not stored, and not acknowledged.
     let first = [0x00, 11, 0xa1, 0x01, 0, 40].iter().copied().chain(0..16).collect::<Vec<_>>();
     node.handle_datagram(at(1), &first);
-    let other = [0x00, 12, 0xa1, 0x01, 1, 48].iter().copied().chain(0..16).collect::<Vec<_>>();
+    let other = [0x00, 12, 0xa1, 0x01, 4, 48].iter().copied().chain(0..16).collect::<Vec<_>>();
     node.handle_datagram(at(1), &other);
     assert_eq!(node.stats().dropped_no_room, 1);
+}
+
+/// R6.24: messages of one length, of the last one the beginning only.
+#[test]
+fn a_series_is_taken_apart() {
+    let mut node = with_forged_peer();
+    let payloads: Vec<u8> = (0..20).collect();
+    let datagram = [&[0x00, 6, 0xc1, 0x00, 8], &payloads[..8], &[0x08], &payloads[8..20]].concat();
+    assert_eq!(node.handle_datagram(at(1), &datagram), Receipt::Accepted);
+    let whole: Vec<_> = taken(&mut node, at(1)).into_iter().map(|(_, payload)| payload).collect();
+    assert_eq!(whole, [&payloads[..8], &payloads[8..16]]);
+    let rest = [0x00, 7, 0xa1, 0x02, 1, 8, 1, 2, 3, 4];
+    assert_eq!(node.handle_datagram(at(1), &rest), Receipt::Accepted);
+    assert_eq!(taken(&mut node, at(1)).remove(0).1, [16, 17, 18, 19, 1, 2, 3, 4]);
 }
 
 #[test]
@@ -256,7 +270,7 @@ fn a_value_that_expires_half_sent_takes_the_one_before_with_it() {
     let (mut a, mut b) = connected(true);
     let old = a.send(at(2), LATEST, b"old").expect("room");
     exchange(&mut a, &mut b, at(2));
-    let long = a.send_before(at(3), LATEST, &[0; 500], at(9)).expect("room");
+    let long = a.send_before(at(3), LATEST, &[0; 400], at(9)).expect("room");
     for datagram in emitted(&mut a, at(3)) {
         b.handle_datagram(at(3), &datagram);
     }

@@ -7,7 +7,10 @@ use crate::config::{Channel, Mode};
 use crate::event::{CloseReason, Event, FailReason, MessageId};
 use crate::stats::Stats;
 use crate::time::Instant;
-use crate::wire::GRANULE;
+use crate::wire::granule_bits;
+
+/// Bytes of a granule of short messages (R6.6).
+const GRANULE_MIN: usize = 1 << granule_bits(0);
 
 /// How far the link is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -198,7 +201,7 @@ impl<P: Profile, const CHANNELS: usize, const MESSAGES: usize, const BYTES: usiz
     /// The longest message in bytes, in both directions. While fragments of a message arrive, a bitmap of them stands behind
     /// it.
     pub const MESSAGE_MAX: usize =
-        if P::FRAGMENTS { BYTES - BYTES.div_ceil(8 * GRANULE as usize + 1) } else { BYTES };
+        if P::FRAGMENTS { BYTES - BYTES.div_ceil(8 * GRANULE_MIN + 1) } else { BYTES };
 
     pub(super) const HAS_LATEST: bool = has_mode(P::CHANNELS, Mode::Latest);
     pub(super) const HAS_BEST_EFFORT: bool = has_mode(P::CHANNELS, Mode::BestEffort);

@@ -6,7 +6,7 @@ use super::profile::Profile;
 use super::receive::Packet;
 use super::transmit::BIND_OTHER;
 use crate::compact::codec::Reader;
-use crate::wire::GRANULE;
+use crate::wire::granule_bits;
 
 /// A frame, its number restored.
 #[derive(Clone, Copy, Default)]
@@ -53,13 +53,20 @@ impl<P: Profile, const CHANNELS: usize, const MESSAGES: usize, const BYTES: usiz
             if kind != 4 {
                 packet.is_eliciting = true;
             }
-            let mut n = 0;
-            if kind == 6 || kind == 7 {
-                // After a whole message only (R6.5).
-                if kind_before < 0x80 || kind_before & 0x20 != 0 {
+            if P::FRAGMENTS && kind & 0xfe == 8 {
+                if !self.series(kind, &frame, &mut r, packet) {
                     return false;
                 }
-                kind = kind_before & 0xbf | (kind & 1) << 6;
+                frame = Frame::default();
+                continue;
+            }
+            let mut n = 0;
+            if kind == 6 || kind == 7 {
+                // R6.5.
+                if frame.ended().is_none() {
+                    return false;
+                }
+                kind = kind_before & 0x9f | (kind & 1) << 6;
                 n = frame.n.wrapping_add(1);
             } else if kind == 4 {
                 // Nothing is remembered for so long (R6.22), but it is bound.
@@ -123,6 +130,37 @@ impl<P: Profile, const CHANNELS: usize, const MESSAGES: usize, const BYTES: usiz
         !r.is_bad
     }
 
+    /// Reads a series (R6.24) after `before`, and obeys it if the packet is sound. `false`: it is malformed.
+    fn series(&mut self, kind: u8, before: &Frame<'_>, r: &mut Reader<'_>, packet: &mut Packet) -> bool {
+        let mut len = r.rest.len();
+        if kind & 1 != 0 {
+            len = r.varint() as usize;
+            r.is_bad |= len >= r.rest.len();
+        }
+        let mut payloads = r.bytes(len);
+        let unit = before.ended().unwrap_or(0);
+        if r.is_bad || unit == 0 || payloads.is_empty() {
+            return false;
+        }
+        let mut frame = Frame { kind: before.kind & 0x9f, ..*before };
+        while !payloads.is_empty() {
+            let (payload, rest) = payloads.split_at_checked(unit).unwrap_or((payloads, &[]));
+            payloads = rest;
+            frame = Frame { n: frame.n.wrapping_add(1), value: 0, total: unit as u32, payload, ..frame };
+            if payload.len() < unit {
+                frame.kind |= 0x20;
+                if !frame.is_fragment() {
+                    return false;
+                }
+            }
+            packet.binding = packet.binding.wrapping_add(frame.n.wrapping_mul(BIND_OTHER));
+            if packet.is_sound && !self.on_frame(&frame, packet) {
+                packet.no_room = true;
+            }
+        }
+        true
+    }
+
     /// Obeys a frame. `false`: there is no room for it.
     fn on_frame(&mut self, frame: &Frame<'_>, packet: &mut Packet) -> bool {
         let kind = frame.kind;
@@ -152,15 +190,30 @@ impl<P: Profile, const CHANNELS: usize, const MESSAGES: usize, const BYTES: usiz
 }
 
 impl Frame<'_> {
+    /// The length of the message that this frame ends (R6.5); `None`: it ends none.
+    fn ended(&self) -> Option<usize> {
+        let len = self.payload.len();
+        if self.kind < 0x80 {
+            return None;
+        }
+        if self.kind & 0x20 == 0 {
+            return Some(len);
+        }
+        let total = self.total as usize;
+        let end = ((self.value as usize) << granule_bits(self.total)).wrapping_add(len);
+        (end == total).then_some(total)
+    }
+
     /// R6.6.
     fn is_fragment(&self) -> bool {
         let len = self.payload.len() as u32;
-        let left = self.total.wrapping_sub(self.value.wrapping_mul(GRANULE));
-        self.value <= u32::MAX / GRANULE
+        let shift = granule_bits(self.total);
+        let left = self.total.wrapping_sub(self.value << shift);
+        self.value <= u32::MAX >> shift
             && left <= self.total
             && 0 < len
             && len <= left
             && len < self.total
-            && (len == left || len.is_multiple_of(GRANULE))
+            && (len == left || len & ((1 << shift) - 1) == 0)
     }
 }

@@ -7,7 +7,7 @@ use crate::compact::codec::Writer;
 use crate::wire::{VERSION, first_byte, hello_flags};
 
 /// Room for the parameters that never change.
-const PARAMS_MAX: usize = 6 * 5 + 2 + 16;
+const PARAMS_MAX: usize = 6 * 5 + 2 + 4;
 
 impl<P: Profile, const CHANNELS: usize, const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize>
     Endpoint<P, CHANNELS, MESSAGES, BYTES, DATAGRAM>
@@ -45,14 +45,14 @@ impl<P: Profile, const CHANNELS: usize, const MESSAGES: usize, const BYTES: usiz
         }
         if Self::IS_SCATTERED || Self::HAS_LATEST {
             bytes[len] = 7;
-            bytes[len + 1] = CHANNELS as u8;
+            bytes[len + 1] = CHANNELS.div_ceil(4) as u8;
             len += 2;
             let mut c = 0;
             while c < CHANNELS {
-                bytes[len] = P::CHANNELS[c].mode as u8;
-                len += 1;
+                bytes[len + c / 4] |= (P::CHANNELS[c].mode as u8) << (c % 4 * 2);
                 c += 1;
             }
+            len += CHANNELS.div_ceil(4);
         }
         (bytes, len)
     };

@@ -59,6 +59,12 @@ impl<P: Profile, const CHANNELS: usize, const MESSAGES: usize, const BYTES: usiz
             modes: &[],
             bases: [0; CHANNELS],
         };
+        if incarnation == self.peer {
+            // R7.14.
+            for (base, head) in h.bases.iter_mut().zip(&self.heads) {
+                *base = head.base;
+            }
+        }
         // Bare hellos and what asks for confirmation are for media that can copy and delay.
         let is_checked = self.is_checked();
         let known = hello_flags::ALL & !if is_checked { 0 } else { hello_flags::CONFIRM | hello_flags::BARE };
@@ -82,6 +88,7 @@ impl<P: Profile, const CHANNELS: usize, const MESSAGES: usize, const BYTES: usiz
             return Receipt::Dropped;
         }
         let is_bare = is_checked && flags & hello_flags::BARE != 0;
+        let comes_more = flags & hello_flags::MORE != 0;
         let is_closed = self.phase == Phase::Closed;
         if is_closed && (incarnation != self.peer || is_bare || !h.is_for_us) {
             return Receipt::Dropped;
@@ -120,10 +127,10 @@ impl<P: Profile, const CHANNELS: usize, const MESSAGES: usize, const BYTES: usiz
                 self.obey(now, r.rest, &mut packet);
                 return Receipt::Accepted;
             }
-            // A bare hello did not tell how and where the channels begin.
-            let is_first = Self::HAS_DATAGRAMS && !self.has_params;
-            self.has_params = true;
-            if is_first {
+            // What came before did not tell how and where the channels begin.
+            let is_first = !self.has_params;
+            self.has_params |= !comes_more;
+            if !h.modes.is_empty() {
                 self.take_modes(h.modes);
             }
             for (c, &base) in h.bases.iter().enumerate() {
@@ -131,7 +138,7 @@ impl<P: Profile, const CHANNELS: usize, const MESSAGES: usize, const BYTES: usiz
             }
         }
         // R8.8.
-        let knows = h.mine && flags & hello_flags::KNOWS != 0 && self.is_ours(to);
+        let knows = h.mine && flags & hello_flags::KNOWS != 0 && self.is_ours(to) && !comes_more;
         if is_bare {
             return Receipt::Accepted;
         }
@@ -158,12 +165,10 @@ impl<P: Profile, const CHANNELS: usize, const MESSAGES: usize, const BYTES: usiz
             r.is_bad |= id <= last;
             last = id;
             if id == 7 {
+                // A latest channel is not received where no channel of ours is of that kind.
                 h.modes = v.rest;
-                v.is_bad |= v.rest.iter().any(|&mode| mode > 3);
-                if !Self::HAS_LATEST {
-                    // None is received where no channel of ours is of that kind.
-                    v.is_bad |= v.rest.iter().take(CHANNELS).any(|&mode| mode == Mode::Latest as u8);
-                }
+                v.is_bad |=
+                    !Self::HAS_LATEST && (0..CHANNELS).any(|c| mode_of(h.modes, c) == Mode::Latest as u8);
             } else if id == 8 {
                 while !v.rest.is_empty() {
                     let channel = v.u8();
@@ -234,9 +239,10 @@ impl<P: Profile, const CHANNELS: usize, const MESSAGES: usize, const BYTES: usiz
         if P::FRAGMENTS {
             self.takes_fragments = h.takes_fragments;
         }
-        self.has_params = !Self::HAS_DATAGRAMS || h.flags & hello_flags::BARE == 0;
+        let is_bare = Self::HAS_DATAGRAMS && h.flags & hello_flags::BARE != 0;
+        self.has_params = !is_bare && h.flags & hello_flags::MORE == 0;
         self.largest = h.number;
-        if !self.has_params {
+        if is_bare {
             self.largest = h.number.wrapping_sub(1);
         }
         self.run = 0;
@@ -272,7 +278,7 @@ impl<P: Profile, const CHANNELS: usize, const MESSAGES: usize, const BYTES: usiz
     fn take_modes(&mut self, modes: &[u8]) {
         if Self::IS_SCATTERED || Self::HAS_LATEST {
             for (c, head) in self.heads.iter_mut().enumerate() {
-                head.mode = modes.get(c).copied().unwrap_or(Mode::Ordered as u8);
+                head.mode = mode_of(modes, c);
             }
         }
     }
@@ -341,6 +347,11 @@ impl<P: Profile, const CHANNELS: usize, const MESSAGES: usize, const BYTES: usiz
         copy(&mut c.reply_id, h.from);
         Receipt::Answered
     }
+}
+
+/// The mode of a channel (parameter 7).
+fn mode_of(modes: &[u8], c: usize) -> u8 {
+    modes.get(c / 4).map_or(Mode::Ordered as u8, |&four| four >> (c % 4 * 2) & 3)
 }
 
 /// A link id of three bytes as a number.

@@ -11,7 +11,7 @@ use crate::config::{Channel, Mode, Settle};
 use crate::error::UnknownDelivery;
 use crate::event::{Delivery, DeliveryId};
 use crate::time::Instant;
-use crate::wire::GRANULE;
+use crate::wire::granule_bits;
 
 /// States of a place in the inbox.
 pub(super) mod place {
@@ -279,19 +279,20 @@ fn put_fragment(room: &mut [u8], own: &mut u16, frame: &Frame<'_>, message_max: 
         // It is complete, or was another message (R6.8).
         return *own & (place::PARTIAL | place::TAKEN) != place::PARTIAL;
     }
+    let shift = granule_bits(frame.total);
     let first = frame.value as usize;
-    let Some(body) = body.get_mut(first * GRANULE as usize..) else { return false };
+    let Some(body) = body.get_mut(first << shift..) else { return false };
     copy(body, frame.payload);
     if frame.kind & 0x10 != 0 {
         *own |= place::REDELIVERED;
     }
-    for granule in first..first + frame.payload.len().div_ceil(GRANULE as usize) {
+    for granule in first..first + frame.payload.len().div_ceil(1 << shift) {
         if let Some(byte) = bits.get_mut(granule / 8) {
             *byte |= 1 << (granule % 8);
         }
     }
     let is_there = |granule: usize| bits.get(granule / 8).is_some_and(|byte| byte >> (granule % 8) & 1 != 0);
-    if (0..total.div_ceil(GRANULE as usize)).all(is_there) {
+    if (0..total.div_ceil(1 << shift)).all(is_there) {
         *own &= !place::PARTIAL;
     }
     true
@@ -299,5 +300,5 @@ fn put_fragment(room: &mut [u8], own: &mut u16, frame: &Frame<'_>, message_max: 
 
 /// How many bytes the bitmap of a message's granules has.
 fn bitmap_len(total: usize) -> usize {
-    total.div_ceil(8 * GRANULE as usize)
+    total.div_ceil(8 << granule_bits(total as u32))
 }

@@ -11,7 +11,7 @@ use crate::check::crc32c;
 use crate::compact::codec::Writer;
 use crate::config::Mode;
 use crate::time::Instant;
-use crate::wire::{GRANULE, first_byte};
+use crate::wire::{first_byte, granule_bits};
 
 pub(super) const CLOSE_ABORTED: u8 = 1;
 pub(super) const CLOSE_ANSWER: u8 = 2;
@@ -358,7 +358,8 @@ impl<P: Profile, const CHANNELS: usize, const MESSAGES: usize, const BYTES: usiz
             let is_withdrawn = Self::HAS_FATES && state >= fate::ONE;
             let total = if is_withdrawn { 0 } else { usize::from(state) };
             let first = if P::FRAGMENTS { head.flying_granules } else { 0 };
-            let offset = usize::from(first) * GRANULE as usize;
+            let shift = granule_bits(total as u32);
+            let offset = usize::from(first) << shift;
             let mut len = total.wrapping_sub(offset);
             let mut is_whole = true;
             let mut head_len = Self::SETTLED_LEN + Self::MESSAGE_HEAD;
@@ -374,7 +375,7 @@ impl<P: Profile, const CHANNELS: usize, const MESSAGES: usize, const BYTES: usiz
                     break;
                 }
                 is_whole = false;
-                len = room / GRANULE as usize * GRANULE as usize;
+                len = room >> shift << shift;
             }
             let mut kind = 0xc0 | c as u8;
             let is_fragment = P::FRAGMENTS && (first > 0 || !is_whole);
@@ -406,7 +407,7 @@ impl<P: Profile, const CHANNELS: usize, const MESSAGES: usize, const BYTES: usiz
                 head.flying = n.wrapping_add(1);
             }
             if P::FRAGMENTS {
-                head.flying_granules = if is_whole { 0 } else { first + (len / GRANULE as usize) as u16 };
+                head.flying_granules = if is_whole { 0 } else { first + (len >> shift) as u16 };
             }
             sum = sum.wrapping_add(n.wrapping_mul(BIND_OTHER));
             kind_before = kind;
