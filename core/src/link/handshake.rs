@@ -421,6 +421,8 @@ impl<S: Storage, C: Controller> Link<S, C> {
         }
         self.peer.hello_number = h.number;
         if !mine && h.your_incarnation != 0 {
+            // The peer is not silent (R16.3).
+            self.on_heard(now);
             return;
         }
         self.on_connected();
@@ -550,7 +552,12 @@ impl<S: Storage, C: Controller> Link<S, C> {
         }
         self.cookie.len = cookie.len() as u8;
         copy(&mut self.cookie.bytes, cookie);
-        // What rode in the hello was not looked at.
+        // What rode in the hello was not looked at. But an earlier one may have been answered, by somebody who has restarted.
+        if self.recovery.next != self.recovery.start.plus(1) {
+            for out in self.out.as_mut_slice() {
+                out.on_first_answer();
+            }
+        }
         self.lose_all(now);
         self.due.hello = true;
         Receipt::Accepted

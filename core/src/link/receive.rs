@@ -200,7 +200,6 @@ impl<S: Storage, C: Controller> Link<S, C> {
         frames: &[u8],
         mine: bool,
     ) {
-        self.last_heard_at = now;
         let mut body = Body { packet: number, ..Body::default() };
         for frame in Frames::new(frames) {
             let Ok(frame) = frame else { break };
@@ -210,7 +209,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
         if let Some((ack, largest)) = ack {
             self.on_ack(now, ack, largest);
         }
-        self.unheard_since = if self.recovery.open_count > 0 { Some(now) } else { None };
+        self.on_heard(now);
         self.check_drained();
         self.drop_stale_deadlines();
         if let Some(n) = number {
@@ -229,6 +228,12 @@ impl<S: Storage, C: Controller> Link<S, C> {
         if let Some(code) = body.close {
             self.on_close(code);
         }
+    }
+
+    /// The peer has been heard, and what was to be acknowledged by that is.
+    pub(super) fn on_heard(&mut self, now: Instant) {
+        self.last_heard_at = now;
+        self.unheard_since = (self.recovery.open_count > 0).then_some(now);
     }
 
     fn on_frame(&mut self, now: Instant, frame: &Frame<'_>, mine: bool, body: &mut Body) {

@@ -117,7 +117,7 @@ impl<S: Storage> OutChannel<S> {
         self.outcomes.len - open_before
     }
 
-    /// The first hello was answered. Who answered may have restarted after a copy of that hello had brought what was in
+    /// The first hello was answered, or one that was not the first by a retry. Who answered may have restarted after a copy of that hello had brought what was in
     /// it: if it has to be sent again, that is flagged.
     pub(in crate::link) fn on_first_answer(&mut self) {
         let mut n = self.cum;
