@@ -207,7 +207,9 @@ impl<S: Storage, C: Controller> Link<S, C> {
                 fragment = Some((offer.offset, offer.total));
             }
         }
+        // R6.24: what follows a series has a head of its own.
         let follows = fragment.is_none()
+            && !draft.is_in_series
             && draft.previous.is_some_and(|(a, b, r, _)| (a, b, r) == (c as u8, previous, redelivered));
         let message = Message {
             channel: c as u8,
