@@ -327,7 +327,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
     /// take them: their settlement then rides with it, and a short visit costs two datagrams.
     fn is_answer_early(&self, now: Instant) -> bool {
         self.peer.incarnation != 0
-            && self.acks.timeout(false).is_some_and(|t| t > now)
+            && self.acks.timeout(self.holds_acks()).is_some_and(|t| t > now)
             && self.inn.as_slice().iter().any(|c| c.is_ready())
     }
 
