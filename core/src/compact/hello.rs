@@ -43,7 +43,7 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
             from,
             incarnation,
             mine: yours == self.incarnation,
-            is_for_us: yours == self.incarnation || yours == 0,
+            is_for_us: (yours == self.incarnation) | (yours == 0),
             flags,
             number,
             datagram_max: DATAGRAM as u32,
@@ -70,7 +70,6 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
             return Receipt::Dropped;
         }
         let is_bare = CHECKED && flags & hello_flags::BARE != 0;
-        let comes_more = flags & hello_flags::MORE != 0;
         let is_closed = self.phase == Phase::Closed;
         if is_closed && (incarnation != self.peer || is_bare || !h.is_for_us) {
             return Receipt::Dropped;
@@ -110,15 +109,16 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
                 return Receipt::Accepted;
             }
             // What came before did not tell where the messages begin.
-            let begins = !self.has_params && self.base == 0;
             let ahead = h.base.wrapping_sub(self.base);
-            if (begins || ahead <= i32::MAX as u32) && !self.on_skip(self.base, ahead) {
+            if (!self.has_params || ahead <= i32::MAX as u32) && !self.on_skip(self.base, ahead) {
                 self.empty_inbox(h.base);
             }
-            self.has_params |= !comes_more;
         }
-        // R8.8.
-        let knows = h.mine && flags & hello_flags::KNOWS != 0 && self.is_ours(to) && !comes_more;
+        self.has_params |= flags & (hello_flags::BARE | hello_flags::MORE) == 0;
+        // R8.8, R7.15.
+        let knows = h.mine
+            && flags & (hello_flags::KNOWS | hello_flags::MORE) == hello_flags::KNOWS
+            && self.is_ours(to);
         if is_bare {
             return Receipt::Accepted;
         }
@@ -207,7 +207,7 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
         self.datagram_max = h.datagram_max;
         self.window = h.window as u8;
         let is_bare = CHECKED && h.flags & hello_flags::BARE != 0;
-        self.has_params = !is_bare && h.flags & hello_flags::MORE == 0;
+        self.has_params = false;
         self.largest = h.number;
         if is_bare {
             self.largest = h.number.wrapping_sub(1);
