@@ -114,7 +114,6 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
                 self.empty_inbox(h.base);
             }
         }
-        self.has_params |= flags & (hello_flags::BARE | hello_flags::MORE) == 0;
         // R8.8, R7.15.
         let knows = h.mine
             && flags & (hello_flags::KNOWS | hello_flags::MORE) == hello_flags::KNOWS
@@ -123,6 +122,8 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
             return Receipt::Accepted;
         }
         if h.is_for_us {
+            // Otherwise it leaves out what an earlier life of ours has heard (R8.12).
+            self.has_params |= flags & hello_flags::MORE == 0;
             self.on_connected();
             self.obey(now, r.rest, &mut packet);
         }

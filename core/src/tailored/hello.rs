@@ -129,7 +129,6 @@ impl<P: Profile, const CHANNELS: usize, const MESSAGES: usize, const BYTES: usiz
             }
             // What came before did not tell how and where the channels begin.
             let is_first = !self.has_params;
-            self.has_params |= !comes_more;
             if !h.modes.is_empty() {
                 self.take_modes(h.modes);
             }
@@ -143,6 +142,8 @@ impl<P: Profile, const CHANNELS: usize, const MESSAGES: usize, const BYTES: usiz
             return Receipt::Accepted;
         }
         if h.is_for_us {
+            // Otherwise it leaves out what an earlier life of ours has heard (R8.12).
+            self.has_params |= !comes_more;
             self.on_connected();
             self.obey(now, r.rest, &mut packet);
         }
@@ -240,7 +241,7 @@ impl<P: Profile, const CHANNELS: usize, const MESSAGES: usize, const BYTES: usiz
             self.takes_fragments = h.takes_fragments;
         }
         let is_bare = Self::HAS_DATAGRAMS && h.flags & hello_flags::BARE != 0;
-        self.has_params = !is_bare && h.flags & hello_flags::MORE == 0;
+        self.has_params = false;
         self.largest = h.number;
         if is_bare {
             self.largest = h.number.wrapping_sub(1);
