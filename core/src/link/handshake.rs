@@ -75,7 +75,8 @@ pub(super) struct Peer {
     /// A reset said that it may have restarted.
     pub(super) is_suspect: bool,
     pub(super) no_check: bool,
-    /// It has told all its parameters: we have had a hello of it that was not bare, and of which no more comes.
+    /// It has told all its parameters: we have had a hello of it that was not bare nor for an earlier life of ours, and of
+    /// which no more comes.
     has_params: bool,
     /// Of the steps of what it has to hear: those that it has heard, and those that it will have heard when it acknowledges
     /// a packet from this one on.
@@ -317,7 +318,8 @@ impl<S: Storage, C: Controller> Link<S, C> {
         let comes_more = h.flags & hello_flags::MORE != 0;
         self.take_modes(h);
         self.take_bases(h, !self.peer.has_params);
-        self.peer.has_params |= !comes_more;
+        // What an earlier life of ours has heard is left out of what is for that one.
+        self.peer.has_params |= !comes_more && (mine || h.your_incarnation == 0);
         let knows = h.flags & hello_flags::KNOWS != 0 && !comes_more;
         let is_present = h.to == self.local_id && !self.peer.is_suspect;
         let confirms = mine && knows && (is_present || self.is_offered_id(h.to));
@@ -456,8 +458,9 @@ impl<S: Storage, C: Controller> Link<S, C> {
         self.take_params(h);
         // After a restart the peer needs our numbers as they are now, and our new id: only its next packet shows that it
         // has them.
-        self.peer.has_params = h.flags & (hello_flags::BARE | hello_flags::MORE) == 0;
         self.peer.is_stranger = !mine && h.your_incarnation != 0;
+        self.peer.has_params =
+            h.flags & (hello_flags::BARE | hello_flags::MORE) == 0 && !self.peer.is_stranger;
         let knows = h.flags & (hello_flags::KNOWS | hello_flags::MORE) == hello_flags::KNOWS;
         self.peer.is_confirmed = mine && knows && h.to == self.local_id && !had_peer;
         let max = self.config.message_max.min(self.peer.message_max).min(self.unfragmented_max());
@@ -646,8 +649,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
     /// Writes the head of a hello to the peer, with as much of what the peer has to hear as leaves room for the rest. Returns
     /// how many steps it has heard then, and whether acknowledgement fields are to follow. `None` if not one step fits.
     pub(super) fn write_hello(&self, now: Instant, w: &mut Writer<'_>, has_acks: bool) -> Option<(u8, bool)> {
-        let knows = self.peer.has_params && !self.is_estranged();
-        let flags = if knows { hello_flags::KNOWS } else { 0 };
+        let flags = if self.peer.has_params { hello_flags::KNOWS } else { 0 };
         // To a peer that has perhaps restarted: who answers to this id has heard us just now, and may replace it.
         let from = if self.peer.is_suspect { self.next_local_id } else { self.local_id };
         let told = self.peer.told;

@@ -509,6 +509,22 @@ fn hello_with_more_to_come_confirms_nobody_and_takes_nothing_back() {
     assert_eq!(taken(&mut link, at(3)), [[6], [5]]);
 }
 
+// R7.2 R7.14 R8.12
+#[test]
+fn hello_for_an_earlier_life_does_not_tell_where_channels_begin() {
+    let mut link = subject(Config::udp());
+    // The end of what the peer has told our predecessor: that one knew where channel 0 begins.
+    let rest = Greeting { yours: 77, params: vec![8, 2, 1, 3], ..mine(&link, 4, &PING) };
+    link.handle_datagram(at(0), &rest.datagram());
+    assert_eq!(emit(&mut link, 0)[0].hello().expect("a hello").flags & hello_flags::KNOWS, 0);
+    let far = [0xfe, 0xff, 0xff, 0xff, 0x0f];
+    let params = [&[8, 8, 0][..], &far, &[1, 3]].concat();
+    let message = Greeting::first(Said::new().whole(0, u32::MAX - 1, b"the first"));
+    let all = Greeting { params, ..mine(&link, 5, &message.frames) };
+    link.handle_datagram(at(1), &all.datagram());
+    assert_eq!(taken(&mut link, at(1)), [b"the first"]);
+}
+
 /// Lets two links talk until both have taken what the other has sent, without the datagram of this number.
 fn talk(links: &mut [Subject; 2], lost: Option<usize>) {
     let (mut now, mut count, mut missing) = (at(0), 0, [16; 2]);
