@@ -162,3 +162,26 @@ fn noise_is_survived() {
         serial(SEED).handle_datagram(NOW, &mutated);
     }
 }
+
+// R8.8
+#[test]
+fn packet_for_an_earlier_life_on_a_line_confirms_nobody() {
+    let mut link = serial(5);
+    let mut hello = vec![0x80, 1, 0, 0];
+    hello.extend(9u64.to_le_bytes());
+    hello.extend(77u64.to_le_bytes()); // an earlier life
+    hello.extend([0; 6]); // no flags, packet 0, no parameters
+    let mut buffer = [0; 192];
+    let mut emit = |link: &mut Serial<4, 64, 192>, ms: u64| {
+        let now = Instant::from_micros(ms * 1000);
+        link.handle_timeout(now);
+        link.poll_transmit(now, &mut buffer).map(|len| buffer[..len].to_vec())
+    };
+    assert_eq!(link.handle_datagram(Instant::ZERO, &hello), Receipt::Accepted);
+    assert_eq!(emit(&mut link, 0).unwrap()[0], 0x80);
+    // Packet 1, a ping: sent before the peer had heard of the restart.
+    let ping = [0x00, 0x81, 0x00, 0x01];
+    assert_eq!(link.handle_datagram(Instant::ZERO, &ping), Receipt::Dropped);
+    // It goes on saying hello, until it is named.
+    assert_eq!(emit(&mut link, 1_000).unwrap()[0], 0x80);
+}

@@ -76,7 +76,8 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
 
     /// `check`: what the sum over the bytes lacks to be the check.
     fn on_short(&mut self, now: u64, first: u8, mut r: Reader<'_>, check: u32) -> Receipt {
-        if self.peer == 0 {
+        // Over a line, who has not told everything yet may take us for an earlier life (R8.8).
+        if if CHECKED { self.peer == 0 } else { !self.has_params } {
             // R8.26.
             if !CHECKED && self.phase != Phase::Closed && self.flight == 0 {
                 self.open();
