@@ -3,181 +3,24 @@
 //! Both sides say hello, each with its own incarnation and, once it is known, the other's. Hearing one's own incarnation
 //! in a hello proves that the peer receives what is sent. A peer whose incarnation has changed has lost its memory.
 
-use core::ops::Range;
-
 use super::ack_rate::AckRate;
+use super::peer::{ACK_DELAY_MAX, COOKIE_MAX, Reply, STEPS, association_key, modes_of};
 use super::settings::DATAGRAM_MIN;
 use super::{Link, Phase, Receipt};
 use crate::check::crc32c;
-use crate::config::{CHANNELS_MAX, Medium, Mode};
+use crate::config::{CHANNELS_MAX, Medium};
 use crate::congestion::Controller;
 use crate::event::{CloseReason, FailReason};
-use crate::listener::ECHO_MAX;
 use crate::logging::debug;
 use crate::sequence::Sequence;
 use crate::storage::{Slots, Storage};
 use crate::time::Instant;
 use crate::wire::{
-    CHECK_LEN, Frames, Hello, LinkId, Long, Params, Reader, VERSION, Writer, copy, first_byte, hello_flags,
-    mode_from,
+    CHECK_LEN, Frames, Hello, LinkId, Long, Reader, VERSION, copy, first_byte, hello_flags, mode_from,
 };
 
 /// The least time between two hellos that answer packets of no association, in microseconds.
 const STRAY_GAP: u32 = 10_000;
-
-/// The largest receive buffer that is told in a hello, in bytes: what takes four (protocol.md, R7.16).
-const BUFFER_MAX: u32 = (1 << 28) - 1;
-
-/// The longest acknowledgement delay that is believed, in microseconds (protocol.md, 10).
-const ACK_DELAY_MAX: u32 = 1_000_000;
-
-/// The longest cookie that is kept and sent back.
-const COOKIE_MAX: usize = 16;
-
-/// Over UDP a first hello is at least so long, so that the answer is not longer (protocol.md, 8.1).
-pub(super) const HELLO_PADDED: usize = 96;
-
-/// What a hello may leave to later ones, in the order in which it is told: the modes, and the base of each channel.
-pub(super) const STEPS: u8 = 1 + CHANNELS_MAX as u8;
-
-/// What must find room behind the parameters of a hello, beside acknowledgement fields: a ping.
-const REST_LEN: usize = 1;
-
-/// A cookie to be sent with the next hello.
-#[derive(Clone, Copy, Debug, Hash)]
-pub(super) struct Cookie {
-    bytes: [u8; COOKIE_MAX],
-    len: u8,
-}
-
-impl Cookie {
-    pub(super) const EMPTY: Cookie = Cookie { bytes: [0; COOKIE_MAX], len: 0 };
-
-    fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..self.len as usize).unwrap_or(&[])
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-}
-
-/// What is known about the peer.
-#[derive(Clone, Debug, Hash)]
-pub(super) struct Peer {
-    /// 0: nothing was heard.
-    pub(super) incarnation: u64,
-    pub(super) id: LinkId,
-    /// It has shown that it knows this association.
-    pub(super) is_confirmed: bool,
-    /// It took us for an earlier life of ours when it was adopted, and has not named us since.
-    pub(super) is_stranger: bool,
-    /// A reset said that it may have restarted.
-    pub(super) is_suspect: bool,
-    pub(super) no_check: bool,
-    /// It has told all its parameters: we have had a hello of it that was not bare nor for an earlier life of ours, and of
-    /// which no more comes.
-    has_params: bool,
-    /// Of the steps of what it has to hear: those that it has heard, and those that it will have heard when it acknowledges
-    /// a packet from this one on.
-    told: u8,
-    pub(super) telling: u8,
-    pub(super) telling_since: Sequence,
-    /// It can put fragments together.
-    pub(super) fragments: bool,
-    /// The number of the packet whose credit or ack rate holds.
-    pub(super) control_number: Sequence,
-    /// The number of the hello that was taken last.
-    pub(super) hello_number: Sequence,
-    pub(super) datagram_max: u32,
-    pub(super) window: u32,
-    pub(super) buffer: u32,
-    pub(super) message_max: u32,
-    pub(super) ack_delay: u32,
-    channels: u8,
-    /// Two bits for each channel.
-    modes: u32,
-    /// What the checks of packets in either direction start from.
-    pub(super) key_in: u32,
-    pub(super) key_out: u32,
-}
-
-impl Peer {
-    pub(super) const BLANK: Self = Peer {
-        incarnation: 0,
-        id: LinkId::EMPTY,
-        is_confirmed: false,
-        is_stranger: false,
-        is_suspect: false,
-        no_check: false,
-        has_params: false,
-        told: 0,
-        telling: 0,
-        telling_since: Sequence(0),
-        fragments: false,
-        control_number: Sequence(0),
-        hello_number: Sequence(0),
-        datagram_max: 0,
-        window: 0,
-        buffer: 0,
-        message_max: 0,
-        ack_delay: 0,
-        channels: 0,
-        modes: 0,
-        key_in: 0,
-        key_out: 0,
-    };
-
-    /// Nobody yet: what may be sent in a first hello is bounded by what every peer can take.
-    pub(super) fn start(&mut self, datagram_max: u32) {
-        let d = Params::default();
-        self.datagram_max = datagram_max;
-        self.window = d.window;
-        self.buffer = d.buffer;
-        self.message_max = u32::MAX;
-        self.ack_delay = d.ack_delay;
-        self.channels = CHANNELS_MAX as u8;
-        self.tell_again(Sequence(0));
-    }
-
-    /// Packets from number `since` on tell everything anew.
-    pub(super) fn tell_again(&mut self, since: Sequence) {
-        self.told = 0;
-        self.telling = STEPS;
-        self.telling_since = since;
-    }
-
-    pub(super) fn mode(&self, c: usize) -> Mode {
-        mode_from((self.modes >> ((2 * c as u32) & 31)) as u8)
-    }
-
-    pub(super) fn has_channel(&self, c: usize) -> bool {
-        c < self.channels as usize
-    }
-}
-
-/// An answer to somebody who is not the peer (yet). Nothing is remembered of it.
-#[derive(Clone, Copy, Debug, Hash)]
-pub(super) enum Reply {
-    /// Nobody is to be answered.
-    None,
-    /// A hello without a body, with these flags.
-    Hello { incarnation: u64, id: LinkId, flags: u8 },
-    /// A reset that repeats these bytes.
-    Reset { echo: [u8; ECHO_MAX], len: u8 },
-}
-
-/// Two bits for each channel, as parameter 7 has them.
-fn modes_of(bytes: &[u8]) -> u32 {
-    bytes.iter().take(4).rev().fold(0, |all, &byte| all << 8 | byte as u32)
-}
-
-/// The start of the check of packets from incarnation `from` to `to`: a packet of another association fails.
-pub(crate) fn association_key(from: u64, to: u64) -> u32 {
-    let mixed =
-        from.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ to.rotate_left(32).wrapping_mul(0xc2b2_ae3d_27d4_eb4f);
-    (mixed ^ mixed >> 32) as u32
-}
 
 impl<S: Storage, C: Controller> Link<S, C> {
     pub(super) fn draw_next_id(&mut self) {
@@ -209,8 +52,6 @@ impl<S: Storage, C: Controller> Link<S, C> {
         self.on_change();
         self.budget = Some(0);
     }
-
-    // ---- receiving
 
     pub(super) fn on_long(&mut self, now: Instant, datagram: &[u8]) -> Receipt {
         let body = if matches!(self.config.medium, Medium::Datagram { .. }) {
@@ -642,126 +483,6 @@ impl<S: Storage, C: Controller> Link<S, C> {
         self.stats.dropped_unknown = self.stats.dropped_unknown.wrapping_add(1);
         debug!("dropped: not of this association");
         Receipt::Dropped
-    }
-
-    // ---- sending
-
-    /// Writes the head of a hello to the peer, with as much of what the peer has to hear as leaves room for the rest. Returns
-    /// how many steps it has heard then, and whether acknowledgement fields are to follow. `None` if not one step fits.
-    pub(super) fn write_hello(&self, now: Instant, w: &mut Writer<'_>, has_acks: bool) -> Option<(u8, bool)> {
-        let flags = if self.peer.has_params { hello_flags::KNOWS } else { 0 };
-        // To a peer that has perhaps restarted: who answers to this id has heard us just now, and may replace it.
-        let from = if self.peer.is_suspect { self.next_local_id } else { self.local_id };
-        let told = self.peer.told;
-        for acks in [has_acks, false] {
-            let rest = if acks { REST_LEN + self.acks.fields_len(now) } else { REST_LEN };
-            let mut to = STEPS;
-            loop {
-                let flags = flags
-                    | if acks { hello_flags::ACK } else { 0 }
-                    | if to < STEPS { hello_flags::MORE } else { 0 };
-                w.truncate(0);
-                let fits = self.write_hello_to(w, self.peer.incarnation, self.peer.id, from, flags, told..to);
-                if fits && w.room() >= rest {
-                    return Some((to, acks));
-                }
-                // Beside a cookie there need not be room for any.
-                if to <= told + u8::from(self.cookie.is_empty()) {
-                    break;
-                }
-                to -= 1;
-            }
-        }
-        None
-    }
-
-    /// Whether short packets of the peer may be meant for an earlier life of ours, and nothing in them would show it.
-    pub(super) fn is_estranged(&self) -> bool {
-        self.peer.is_stranger && !self.has_check()
-    }
-
-    /// Whether `id` is the one that the peer was told when we thought that it had restarted. Somebody else may have been
-    /// told the same: the check of the packet must show that it is from the peer.
-    pub(super) fn is_offered_id(&self, id: LinkId) -> bool {
-        id == self.next_local_id && (self.peer.is_suspect || self.has_check())
-    }
-
-    /// The peer has not restarted, and uses the id that it was told when we thought so.
-    pub(super) fn take_offered_id(&mut self, id: LinkId) {
-        if id != self.local_id && self.is_offered_id(id) {
-            self.local_id = id;
-            self.draw_next_id();
-        }
-    }
-
-    fn write_hello_to(
-        &self,
-        w: &mut Writer<'_>,
-        incarnation: u64,
-        to: LinkId,
-        from: LinkId,
-        flags: u8,
-        steps: Range<u8>,
-    ) -> bool {
-        let no_check = matches!(self.config.medium, Medium::Datagram { check: false });
-        let flags = flags | if no_check { hello_flags::NO_CHECK } else { 0 };
-        let modes =
-            (0..self.out.len_max()).rev().fold(0, |all, c| all << 2 | self.config.channel(c).mode as u32);
-        let used = 4 - modes.leading_zeros() as usize / 8;
-        let modes = modes.to_le_bytes();
-        let params = Params {
-            datagram_max: self.config.datagram_max,
-            window: self.config.receive_window,
-            buffer: self.config.receive_buffer.min(BUFFER_MAX),
-            message_max: self.config.message_max,
-            // The peer believes no more.
-            ack_delay: self.config.ack_delay.min(ACK_DELAY_MAX),
-            channels: self.inn.len_max() as u32,
-            modes: if steps.contains(&0) { modes.get(..used).unwrap_or(&[]) } else { &[] },
-            cookie: self.cookie.as_bytes(),
-            fragments: u32::from(S::FRAGMENTATION),
-            ..Params::default()
-        };
-        let hello = Hello {
-            to,
-            from,
-            incarnation: self.incarnation,
-            your_incarnation: incarnation,
-            flags,
-            number: self.recovery.next,
-            params,
-            ack: None,
-            frames: &[],
-        };
-        let channels = self.out.as_slice().iter().enumerate();
-        let bases = channels.filter(|(c, o)| steps.contains(&(*c as u8 + 1)) && o.cum != Sequence(0));
-        let pairs = bases.map(|(c, o)| (c as u8, o.cum));
-        hello.encode_head(w) && params.encode(pairs, w)
-    }
-
-    /// Answers somebody who is not the peer (yet).
-    pub(super) fn transmit_reply(&mut self, buffer: &mut [u8]) -> Option<usize> {
-        let mut w = Writer::new(buffer);
-        let ok = match core::mem::replace(&mut self.reply, Reply::None) {
-            Reply::None => return None,
-            Reply::Hello { incarnation, id, flags } => {
-                // It is short; the one that follows it says the rest.
-                self.write_hello_to(&mut w, incarnation, id, self.next_local_id, flags, 0..0)
-            }
-            Reply::Reset { echo, len } => {
-                w.u8(first_byte::RESET) && w.bytes(echo.get(..len as usize).unwrap_or(&[]))
-            }
-        };
-        let check = crc32c(w.written());
-        (ok && (!self.can_reorder() || w.bytes(&check.to_le_bytes()))).then_some(w.len())
-    }
-
-    /// How long a hello must be at least: what opens an association over UDP is padded.
-    pub(super) fn hello_padding(&self) -> usize {
-        match self.config.medium {
-            Medium::Datagram { .. } if self.peer.incarnation == 0 => HELLO_PADDED - CHECK_LEN,
-            _ => 0,
-        }
     }
 }
 

@@ -11,10 +11,12 @@ mod ack_rate;
 mod acks;
 mod digest;
 mod granules;
+mod greeting;
 mod handshake;
 mod inbox;
 mod outbox;
 mod pacer;
+mod peer;
 mod ranges;
 mod receive;
 mod recovery;
@@ -24,14 +26,15 @@ mod settings;
 mod timers;
 mod transmit;
 
-pub(crate) use handshake::{association_key, split_check};
+pub(crate) use handshake::split_check;
+pub(crate) use peer::association_key;
 
 use ack_rate::AckRate;
 use acks::Acks;
-use handshake::{Peer, Reply};
 use inbox::InChannel;
 use outbox::{OutChannel, Outcome};
 use pacer::Pacer;
+use peer::{Cookie, Peer, Reply};
 use recovery::Recovery;
 use repetition::Repetition;
 use sent::{FRAGMENTED_MAX, SentFrame, SentPacket};
@@ -145,7 +148,7 @@ pub struct Link<S: Storage, C: Controller> {
     config: Settings,
     stats: Stats,
     reply: Reply,
-    cookie: handshake::Cookie,
+    cookie: Cookie,
     congestion: C,
 
     packets: S::Packets<SentPacket<C::Stamp>>,
@@ -268,7 +271,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
             config: Settings::BLANK,
             stats: Stats::ZERO,
             reply: Reply::None,
-            cookie: handshake::Cookie::EMPTY,
+            cookie: Cookie::EMPTY,
             congestion,
             packets: Ring::EMPTY,
             frames: Ring::EMPTY,

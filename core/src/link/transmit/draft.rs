@@ -1,6 +1,6 @@
 //! A packet while it is written.
 
-use crate::link::handshake::STEPS;
+use crate::link::peer::STEPS;
 use crate::link::receive::Binding;
 use crate::sequence::Sequence;
 use crate::wire::Placed;
