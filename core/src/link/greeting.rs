@@ -18,8 +18,10 @@ const BUFFER_MAX: u32 = (1 << 28) - 1;
 /// Over UDP a first hello is at least so long, so that the answer is not longer (protocol.md, 8.1).
 pub(super) const HELLO_PADDED: usize = 96;
 
-/// What must find room behind the parameters of a hello, beside acknowledgement fields: a ping.
-const REST_LEN: usize = 1;
+/// Bytes of a ping, of a close, and of the longest credit frame.
+const PING_LEN: usize = 1;
+const CLOSE_LEN: usize = 2;
+const CREDIT_LEN_MAX: usize = 6;
 
 impl<S: Storage, C: Controller> Link<S, C> {
     /// Writes the head of a hello to the peer, with as much of what the peer has to hear as leaves room for the rest. Returns
@@ -30,7 +32,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
         let from = if self.peer.is_suspect { self.next_local_id } else { self.local_id };
         let told = self.peer.told;
         for acks in [has_acks, false] {
-            let rest = if acks { REST_LEN + self.acks.fields_len(now) } else { REST_LEN };
+            let rest = self.rest_len() + if acks { self.acks.fields_len(now) } else { 0 };
             let mut to = STEPS;
             loop {
                 let flags = flags
@@ -49,6 +51,14 @@ impl<S: Storage, C: Controller> Link<S, C> {
             }
         }
         None
+    }
+
+    /// What must find room behind the parameters of a hello, beside acknowledgement fields: a hello that was asked for by what
+    /// it has no room for would be asked for again, without end. (R7.16: it fits 96 bytes, if need be without those fields.)
+    fn rest_len(&self) -> usize {
+        let close = if self.due.close { CLOSE_LEN } else { 0 };
+        let credit = if self.due.credit { CREDIT_LEN_MAX } else { 0 };
+        PING_LEN + close + credit
     }
 
     /// Whether short packets of the peer may be meant for an earlier life of ours, and nothing in them would show it.
