@@ -415,8 +415,12 @@ fn modes_of_the_hello_are_those_of_its_channels() {
 
 /// A link whose hello cannot fit the shortest datagram: sixteen channels whose numbers do not begin at 0, long values, long ids.
 fn talkative(seed: u64) -> Subject {
+    talkative_with(seed, 96)
+}
+
+fn talkative_with(seed: u64, datagram_max: u16) -> Subject {
     let mut config = Config::udp();
-    config.datagram_max = 96;
+    config.datagram_max = datagram_max;
     config.link_id_len = 8;
     config.ack_delay = std::time::Duration::from_secs(1);
     config.repetition = false;
@@ -577,5 +581,27 @@ fn links_with_the_shortest_datagrams_and_sixteen_channels_connect_and_survive_a_
             links[1].connect(at(0));
             talk(&mut links, lost);
         }
+    }
+}
+
+// R7.16
+#[test]
+fn hello_that_tells_a_part_has_room_for_what_it_was_asked_for() {
+    for (datagram_max, closes) in (96..140).flat_map(|max| [(max, false), (max, true)]) {
+        let (mut link, mut peer) = (talkative_with(7, datagram_max), talkative_with(8, datagram_max));
+        peer.connect(at(0));
+        let mut buffer = [0; 1200];
+        let len = peer.poll_transmit(at(0), &mut buffer).expect("a first hello");
+        link.handle_datagram(at(0), &buffer[..len]);
+        if closes {
+            link.abort(at(0));
+        } else {
+            link.set_receive_buffer(1 << 20);
+        }
+        // A hello that had no room for it would be asked for again, without end.
+        let said = emit(&mut link, 0);
+        let wanted = |f: &Frame<'_>| matches!(f, Frame::Close { .. } | Frame::Credit { .. });
+        assert!(said.len() <= 2, "{} hellos in one instant", said.len());
+        assert!(said.iter().any(|heard| heard.frames().iter().any(wanted)));
     }
 }
