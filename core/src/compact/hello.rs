@@ -127,7 +127,8 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
             self.on_connected();
             self.obey(now, r.rest, &mut packet);
         }
-        if knows && !self.is_successor {
+        // R8.29. What a line carries is in order: no hello of ours that is out of date can come after the restart.
+        if knows && (!CHECKED || !self.is_successor || packet.acks_fresh) {
             self.confirm();
         } else {
             self.due |= bit::HELLO;
@@ -192,6 +193,7 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
             }
             self.flag_sent();
             if CHECKED {
+                self.fresh = self.next;
                 self.take_next_id();
             }
         } else if !CHECKED {
@@ -259,7 +261,6 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
     pub(super) fn confirm(&mut self) {
         self.on_connected();
         self.is_confirmed = true;
-        self.is_successor = false;
         self.due &= !bit::HELLO;
         if self.flight & bit::HELLO != 0 {
             self.flight = 0;

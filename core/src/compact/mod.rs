@@ -158,11 +158,13 @@ pub struct Link<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize
     is_confirmed: bool,
     /// The peer has told all its parameters.
     has_params: bool,
-    /// The peer replaced another one, and nothing that was sent since is acknowledged (R8.29).
+    /// The peer replaced another one.
     is_successor: bool,
     is_draining: bool,
     close_code: u8,
     reason: CloseReason,
+    /// The first packet number that was used since the peer was adopted.
+    fresh: u32,
     failure: FailReason,
     id_len: u8,
     id: [u8; 8],
@@ -245,6 +247,7 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
             is_confirmed: false,
             has_params: false,
             is_successor: false,
+            fresh: 0,
             is_draining: false,
             close_code: 0,
             reason: CloseReason::Drained,

@@ -144,6 +144,8 @@ pub struct Endpoint<
     pub(super) has_params: bool,
     /// The peer replaced another one, and nothing that was sent since is acknowledged (R8.29).
     pub(super) is_successor: bool,
+    /// The first packet number that was used since the peer was adopted.
+    pub(super) fresh: u32,
     pub(super) is_draining: bool,
     pub(super) close_code: u8,
     pub(super) reason: CloseReason,
@@ -242,6 +244,7 @@ impl<P: Profile, const CHANNELS: usize, const MESSAGES: usize, const BYTES: usiz
             is_confirmed: false,
             has_params: false,
             is_successor: false,
+            fresh: 0,
             is_draining: false,
             close_code: 0,
             reason: CloseReason::Drained,

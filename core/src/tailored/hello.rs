@@ -147,7 +147,8 @@ impl<P: Profile, const CHANNELS: usize, const MESSAGES: usize, const BYTES: usiz
             self.on_connected();
             self.obey(now, r.rest, &mut packet);
         }
-        if knows && !self.is_successor {
+        // R8.29. What a line carries is in order: no hello of ours that is out of date can come after the restart.
+        if knows && (!is_checked || !self.is_successor || packet.acks_fresh) {
             self.confirm();
         } else {
             self.due |= bit::HELLO;
@@ -242,6 +243,7 @@ impl<P: Profile, const CHANNELS: usize, const MESSAGES: usize, const BYTES: usiz
         }
         let is_bare = Self::HAS_DATAGRAMS && h.flags & hello_flags::BARE != 0;
         self.has_params = false;
+        self.fresh = self.next;
         self.largest = h.number;
         if is_bare {
             self.largest = h.number.wrapping_sub(1);
@@ -293,7 +295,6 @@ impl<P: Profile, const CHANNELS: usize, const MESSAGES: usize, const BYTES: usiz
     pub(super) fn confirm(&mut self) {
         self.on_connected();
         self.is_confirmed = true;
-        self.is_successor = false;
         if P::SERVES {
             self.is_unvalidated = false;
         }

@@ -1,7 +1,7 @@
 //! Taking a datagram apart: first every frame is parsed and every number restored, without any effect, so that a packet that is
 //! malformed, damaged or of another association changes nothing; then the frames are obeyed.
 
-use super::endpoint::{Endpoint, Phase, bit};
+use super::endpoint::{Endpoint, Phase, bit, precedes};
 use super::profile::{Counters, Profile};
 use super::transmit::{BIND_ACKED, BIND_PACKET, CLOSE_ANSWER};
 use crate::check::crc32c;
@@ -28,6 +28,8 @@ pub(super) struct Packet {
     pub(super) bits: u8,
     /// The largest number that it acknowledges is the last one that was used.
     pub(super) acks_last: bool,
+    /// It is one that was used since the peer was adopted.
+    pub(super) acks_fresh: bool,
     /// Its sender knows this incarnation, so that what it says of our messages holds.
     pub(super) mine: bool,
     /// Its frames were found well-formed, and are to be obeyed.
@@ -133,6 +135,7 @@ impl<P: Profile, const CHANNELS: usize, const MESSAGES: usize, const BYTES: usiz
         let last = self.next.wrapping_sub(1);
         let largest = r.number_before(last);
         packet.acks_last = largest == last;
+        packet.acks_fresh = !precedes(largest, self.fresh);
         packet.binding = packet.binding.wrapping_add(largest.wrapping_mul(BIND_ACKED));
         if bits & 0x10 != 0 && r.varint().wrapping_sub(1) >= u32::MAX >> 3 {
             r.is_bad = true;
@@ -171,7 +174,6 @@ impl<P: Profile, const CHANNELS: usize, const MESSAGES: usize, const BYTES: usiz
     /// The packet in flight has arrived.
     fn on_acked(&mut self, now: u64) {
         let flight = core::mem::take(&mut self.flight);
-        self.is_successor = false;
         let sample = (now as u32).wrapping_sub(self.sent_at);
         if sample < SAMPLE_MAX {
             // RFC 9002, 5.3, without the first sample's special case.
