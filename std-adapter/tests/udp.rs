@@ -329,3 +329,24 @@ fn random_datagrams_and_forged_hellos_disturb_nothing() {
     assert!(answered_len <= sent_len, "{answered_len} of {sent_len}");
     assert_eq!(server.connection_count(), 1);
 }
+
+#[test]
+fn hello_that_a_link_refuses_opens_nothing() {
+    let server = Endpoint::bind(LOCALHOST, &Config::udp()).unwrap();
+    let stranger = UdpSocket::bind(LOCALHOST).unwrap();
+    // Well-formed, but of a peer that takes no messages at all: its window is 0.
+    let mut hello = b"\x80\x01\x00\x00\x01\x02\x03\x04\x05\x06\x07\x08".to_vec();
+    hello.extend([0; 8 + 1 + 4]);
+    hello.extend([3, 2, 1, 0]);
+    hello.resize(92, 0);
+    let sum = !hello.iter().fold(!0_u32, |sum, byte| {
+        (0..8).fold(sum ^ u32::from(*byte), |s, _| s >> 1 ^ if s & 1 == 1 { 0x82f6_3b78 } else { 0 })
+    });
+    hello.extend(sum.to_le_bytes());
+    stranger.send_to(&hello, server.local_addr()).unwrap();
+    let client = ackline_std::connect(server.local_addr(), &Config::udp()).unwrap();
+    client.send(Channel(0), b"after it").unwrap();
+    let accepted = server.accept_timeout(PATIENCE).unwrap();
+    assert_eq!(accepted.recv_timeout(PATIENCE).unwrap().payload, b"after it");
+    assert_eq!(server.connection_count(), 1);
+}

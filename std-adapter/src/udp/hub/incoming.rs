@@ -24,8 +24,8 @@ const REPLY_MAX: usize = 64;
 /// Peers accepted and not yet taken by the application. Further ones are not answered, and try again.
 const BACKLOG_MAX: usize = 16_384;
 /// Links whose peer has not shown yet that it receives at its address. Beyond it, hellos are answered with a cookie, and
-/// nothing is kept. They have no time limit: a peer that opens a connection and then waits is silent. Chosen: a burst of
-/// honest peers; 256 links of forged addresses are a few hundred kilobytes.
+/// nothing is kept. Each of them ends by itself when its peer proves nothing for a minute (protocol.md, R9.12). Chosen: a
+/// burst of honest peers; 256 links of forged addresses are a few hundred kilobytes.
 const UNVALIDATED_MAX: usize = 256;
 
 /// What one who reads the socket needs. There is one for each socket: who holds it drives.
@@ -177,8 +177,11 @@ impl Hub {
             state.is_validated = true;
             self.unvalidated_count.fetch_sub(1, Ordering::Relaxed);
         }
-        // A hello that the link did not like opens nothing.
-        let is_arrival = is_accepted && std::mem::take(&mut state.is_new);
+        let is_arrival = std::mem::take(&mut state.is_new);
+        if is_arrival && !is_accepted {
+            self.discard(state, peer);
+            return false;
+        }
         let is_same = state.ids == state.link.local_link_ids() && (!is_accepted || state.remote == source);
         if is_same {
             drop(state);
@@ -193,6 +196,18 @@ impl Hub {
             receiver.touched.push(peer.clone());
         }
         is_same
+    }
+
+    /// A hello that its new link did not like opens nothing.
+    fn discard(&self, mut state: MutexGuard<'_, State>, peer: &Arc<Peer>) {
+        state.is_ending = true;
+        self.open_count.fetch_sub(1, Ordering::Relaxed);
+        if !state.is_validated {
+            self.unvalidated_count.fetch_sub(1, Ordering::Relaxed);
+        }
+        let (ids, remote) = (state.ids, state.remote);
+        drop(state);
+        lock(&self.table).remove(ids, remote, peer);
     }
 
     /// The link has other ids, or its peer another address. Rare: takes both locks, the table's first.
