@@ -104,6 +104,31 @@ fn acknowledgement_of_a_value_ends_all_older_ones() {
     assert_eq!(events(&mut link), [Event::Failed(old, FailReason::Superseded)]);
 }
 
+// R14.5 R14.9
+#[test]
+fn value_that_expires_unfinished_ends_the_ones_that_it_displaced() {
+    let config = Config::udp().channel(0, ChannelConfig::new(Mode::Latest));
+    let (mut link, mut forger) = established(config);
+    let old = link.send(at(3), Channel(0), b"old").unwrap();
+    let number = forger.listen(&mut link, at(3))[0].number().unwrap().0;
+    forger.say(&mut link, at(3), acked(number, 0), Said::new());
+    // The first part may have arrived, and the old one be gone for it.
+    let begun = link.send_before(at(4), Channel(0), &[2; 3_000], at(10)).unwrap();
+    assert!(!forger.listen(&mut link, at(4)).is_empty());
+    link.handle_timeout(at(10));
+    assert_eq!(events(&mut link), [Event::Failed(old, FailReason::Superseded), Event::Expired(begun)]);
+    let taken = link.send(at(11), Channel(0), b"taken").unwrap();
+    let number = forger.listen(&mut link, at(11)).last().unwrap().number().unwrap().0;
+    forger.say(&mut link, at(11), acked(number, 0), Said::new());
+    // Never sent: the peer has the one before, and takes it.
+    let unsent = link.send_before(at(12), Channel(0), &[1; 3_000], at(12)).unwrap();
+    link.handle_timeout(at(12));
+    assert_eq!(events(&mut link), [Event::Expired(unsent)]);
+    forger.say(&mut link, at(13), None, Said::new().settled(0, 3));
+    assert_eq!(events(&mut link), [Event::Settled(taken)]);
+    assert!(link.is_drained());
+}
+
 // R14.7 R12.3
 #[test]
 fn best_effort_message_of_a_lost_packet_fails_and_is_skipped() {

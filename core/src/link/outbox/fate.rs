@@ -167,13 +167,19 @@ impl<S: Storage> OutChannel<S> {
         }
         if self.config.mode == Mode::Latest {
             // What the peer's application had taken of the older ones it has told with this acknowledgement.
-            let mut older = self.cum;
-            while older != n {
-                self.finish(older, Outcome::Failed(FailReason::Superseded));
-                older = older.plus(1);
-            }
+            self.supersede_acked_before(n);
             self.cum = n;
             self.pop_finished();
+        }
+    }
+
+    /// On a `Latest` channel: ends what is older than `n` and has no outcome. Unless an acknowledgement says so, none of it
+    /// is known to be settled.
+    pub(super) fn supersede_acked_before(&mut self, n: Sequence) {
+        let mut older = self.cum;
+        while older != n {
+            self.finish(older, Outcome::Failed(FailReason::Superseded));
+            older = older.plus(1);
         }
     }
 }

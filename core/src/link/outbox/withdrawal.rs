@@ -19,6 +19,10 @@ impl<S: Storage> OutChannel<S> {
             return false;
         }
         if latest {
+            // The peer has dropped older values when this one, or one between, began to arrive (R14.5).
+            if was_sent || m.progress > 0 || self.cum.plus(1) != n {
+                self.supersede_acked_before(n);
+            }
             self.finish(n, outcome);
             if self.next_send == n {
                 self.next_send = n.plus(1);
@@ -117,8 +121,8 @@ impl<S: Storage> OutChannel<S> {
         self.outcomes.len - open_before
     }
 
-    /// The first hello was answered, or one that was not the first by a retry. Who answered may have restarted after a copy of that hello had brought what was in
-    /// it: if it has to be sent again, that is flagged.
+    /// The first hello was answered, or one that was not the first by a retry. Who answered may have restarted after a copy
+    /// of that hello had brought what was in it: if it has to be sent again, that is flagged.
     pub(in crate::link) fn on_first_answer(&mut self) {
         let mut n = self.cum;
         while n.precedes(self.next_send) || n == self.next_send && n != self.end() {
