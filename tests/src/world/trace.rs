@@ -109,10 +109,10 @@ impl fmt::Display for Hex<'_> {
     }
 }
 
-/// A hash of `bytes` that is the same in every run (SipHash with fixed keys).
+/// A hash of `bytes` that is the same in every run and on every machine (SipHash with fixed keys).
 pub(super) fn hash_of(bytes: &[u8]) -> u64 {
     use std::hash::Hasher;
-    let mut hasher = std::hash::DefaultHasher::new();
+    let mut hasher = siphasher::sip::SipHasher24::new();
     hasher.write(bytes);
     hasher.finish()
 }
