@@ -1,6 +1,7 @@
 //! Two flows on one bottleneck: ackline beside ackline, and ackline beside a model of a Linux TCP flow.
 
 use ackline_tests::endpoint::{Micros, SECOND};
+use anyhow::ensure;
 use serde::{Deserialize, Serialize};
 
 use crate::arena::{Arena, receiver, sender};
@@ -130,6 +131,20 @@ pub fn run(link: &LinkSpec, seeds: u64, results: &Results) -> anyhow::Result<()>
         rows.push(row);
     }
     results.store(rows)
+}
+
+/// Between half and twice of what a CUBIC flow gets beside it: one run of each case.
+///
+/// # Errors
+/// If it is more or less, or peers do not connect.
+pub fn check(link: &LinkSpec) -> anyhow::Result<()> {
+    for case in CASES.iter().filter(|case| case.flows[0].0 != case.flows[1].0) {
+        let ([ackline, cubic], _) = share(case, link, 1)?;
+        let ratio = ackline / cubic.max(1.0);
+        println!("{:55} ratio {ratio:.2}", case.name);
+        ensure!((0.5..=2.0).contains(&ratio), "{}: {ratio:.2} times as much as CUBIC", case.name);
+    }
+    Ok(())
 }
 
 fn round(value: f64) -> f64 {

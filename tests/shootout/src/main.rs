@@ -40,7 +40,7 @@ enum Command {
     Simulate(simulate::Options),
     /// Runs one peer once and shows what happened.
     One(simulate::OneOptions),
-    /// One scenario, all peers, every workload, in seconds; fails if a peer does not deliver.
+    /// One scenario, all peers, every workload, in seconds; fails if a peer does not deliver, or ackline does not share.
     Smoke {
         /// Only these, separated by commas.
         #[arg(long)]
@@ -75,6 +75,7 @@ fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let scenarios = scenario::load(&arguments.folder.join("scenarios"))?;
     let results = Results::in_folder(&arguments.folder.join("results"));
+    let shared = || scenarios.iter().find(|s| s.name == "S7").context("there is no scenario S7");
     match arguments.command {
         Command::List => {
             for kind in peer::all() {
@@ -87,11 +88,11 @@ fn main() -> anyhow::Result<()> {
         }
         Command::Simulate(options) => simulate::run(&options, &scenarios, &results),
         Command::One(options) => simulate::one(&options, &scenarios),
-        Command::Smoke { peers } => simulate::smoke(peers.as_deref(), &scenarios),
-        Command::Fairness { seeds } => {
-            let link = scenarios.iter().find(|s| s.name == "S7").context("there is no scenario S7")?;
-            fairness::run(&link.link, seeds, &results)
+        Command::Smoke { peers } => {
+            simulate::smoke(peers.as_deref(), &scenarios)?;
+            fairness::check(&shared()?.link)
         }
+        Command::Fairness { seeds } => fairness::run(&shared()?.link, seeds, &results),
         Command::Instructions { count, peers } => instructions::run(count, peers.as_deref(), &results),
         Command::InstructionsOne(one) => instructions::run_one(&one),
         #[cfg(feature = "loopback")]

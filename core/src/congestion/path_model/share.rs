@@ -143,9 +143,11 @@ impl PathModel {
     }
 
     fn start_competing(&mut self, now: Instant) {
+        // What its rate needs now, however much it held when it competed before: that was cut since, or is what the other
+        // flow has taken. The larger of both gave it twice the share of a CUBIC flow.
         let fits = bytes_in(self.capacity, self.queue.rtt()).max(self.window_min());
         let s = &mut self.share;
-        s.window = if s.is_competing { s.window.max(fits) } else { fits }.min(WINDOW_MAX);
+        s.window = fits.min(WINDOW_MAX);
         s.is_competing = true;
         s.is_drained = false;
         s.foreign_rounds = 0;
