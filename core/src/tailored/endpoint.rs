@@ -465,16 +465,11 @@ impl<P: Profile, const CHANNELS: usize, const MESSAGES: usize, const BYTES: usiz
     pub fn is_drained(&self) -> bool {
         self.phase == Phase::Closed || !self.is_owed()
     }
-}
 
-impl<P, const CHANNELS: usize, const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize>
-    Endpoint<P, CHANNELS, MESSAGES, BYTES, DATAGRAM>
-where
-    P: Profile<Counters = Stats>,
-{
-    /// Counters since the start, and the smoothed round trip. What this endpoint does not do stays 0.
+    /// Counters since the start, all 0 unless the [profile](Profile::Counters) keeps them, and the smoothed round trip. What
+    /// this endpoint does not do stays 0.
     pub fn stats(&self) -> Stats {
-        Stats { srtt_micros: self.smoothed_x8 >> 3, ..self.counters }
+        Stats { srtt_micros: self.smoothed_x8 >> 3, ..self.counters.kept() }
     }
 }
 

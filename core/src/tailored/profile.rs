@@ -86,17 +86,25 @@ pub trait Counters: Copy {
     const ZERO: Self;
     /// Counts, if counters are kept.
     fn count(&mut self, count: impl FnOnce(&mut Stats));
+    /// What was counted.
+    fn kept(self) -> Stats;
 }
 
 impl Counters for () {
     const ZERO: Self = ();
     fn count(&mut self, _: impl FnOnce(&mut Stats)) {}
+    fn kept(self) -> Stats {
+        Stats::ZERO
+    }
 }
 
 impl Counters for Stats {
     const ZERO: Self = Stats::ZERO;
     fn count(&mut self, count: impl FnOnce(&mut Stats)) {
         count(self);
+    }
+    fn kept(self) -> Stats {
+        self
     }
 }
 
