@@ -2,10 +2,14 @@
 
 use ackline::congestion::Controller;
 use ackline::storage::{Item, Storage};
-use ackline::{Channel, Delivery, Event, Instant, Link, MessageId, Receipt, SendError, Stats, compact};
+use ackline::tailored::{Endpoint, Profile};
+use ackline::{
+    Channel, Delivery, DeliveryId, Event, Instant, Link, MessageId, Receipt, SendError, Stats,
+    UnknownDelivery, compact,
+};
 
-/// A link: the full [`Link`], or the [compact one](compact::Link), by the methods of the same names. (A congestion controller of
-/// your own has to be an [`Item`], so that a link with it can be made in a `static`.)
+/// A link: the full [`Link`], the [compact one](compact::Link), or a [tailored one](Endpoint), by the methods of the same names.
+/// (A congestion controller of your own has to be an [`Item`], so that a link with it can be made in a `static`.)
 pub trait Drive: Sized {
     /// One that is not started: what a `static` begins with. All zeros, so it takes no flash.
     const UNSTARTED: Self;
@@ -34,7 +38,7 @@ pub trait Drive: Sized {
     fn is_closed(&self) -> bool;
     /// The longest message that can arrive, in bytes.
     fn message_max(&self) -> usize;
-    /// Counters. A compact link keeps none: all zeros.
+    /// Counters. A compact link keeps none: all zeros. Of a tailored one, its profile says whether it does.
     fn stats(&self) -> Stats;
 
     /// Takes in a datagram.
@@ -47,7 +51,33 @@ pub trait Drive: Sized {
     fn poll_timeout(&self) -> Option<Instant>;
 }
 
-/// What both links have. In a path, a type's own methods come before those of its traits.
+/// A link whose messages may expire: the full one, and a tailored one with [deadlines](Profile::Deadline).
+pub trait Deadlines: Drive {
+    /// Takes a message into the outbox that expires at `deadline` unless it is settled by then.
+    ///
+    /// # Errors
+    ///
+    /// As for [`send`](Drive::send).
+    fn send_before(
+        &mut self,
+        now: Instant,
+        channel: Channel,
+        payload: &[u8],
+        deadline: Instant,
+    ) -> Result<MessageId, SendError>;
+}
+
+/// A link that may have channels which are settled explicitly: the full one, and a tailored one.
+pub trait Settles: Drive {
+    /// Settles a message that was taken.
+    ///
+    /// # Errors
+    ///
+    /// [`UnknownDelivery`] if it was settled before, or its sender has restarted since.
+    fn settle(&mut self, now: Instant, id: DeliveryId) -> Result<(), UnknownDelivery>;
+}
+
+/// What all links have. In a path, a type's own methods come before those of its traits.
 macro_rules! own_methods {
     () => {
         fn connect(&mut self, now: Instant) {
@@ -113,5 +143,60 @@ impl<const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize, const CHE
     }
     fn stats(&self) -> Stats {
         Stats::default()
+    }
+}
+
+impl<P: Profile, const CHANNELS: usize, const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize>
+    Drive for Endpoint<P, CHANNELS, MESSAGES, BYTES, DATAGRAM>
+{
+    const UNSTARTED: Self = Endpoint::new();
+    own_methods!();
+    fn message_max(&self) -> usize {
+        Self::MESSAGE_MAX
+    }
+    fn stats(&self) -> Stats {
+        Endpoint::stats(self)
+    }
+}
+
+impl<S: Storage, C: Controller + Item> Deadlines for Link<S, C> {
+    fn send_before(
+        &mut self,
+        now: Instant,
+        channel: Channel,
+        payload: &[u8],
+        deadline: Instant,
+    ) -> Result<MessageId, SendError> {
+        Link::send_before(self, now, channel, payload, deadline)
+    }
+}
+
+impl<P, const CHANNELS: usize, const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize> Deadlines
+    for Endpoint<P, CHANNELS, MESSAGES, BYTES, DATAGRAM>
+where
+    P: Profile<Deadline = Instant>,
+{
+    fn send_before(
+        &mut self,
+        now: Instant,
+        channel: Channel,
+        payload: &[u8],
+        deadline: Instant,
+    ) -> Result<MessageId, SendError> {
+        Endpoint::send_before(self, now, channel, payload, deadline)
+    }
+}
+
+impl<S: Storage, C: Controller + Item> Settles for Link<S, C> {
+    fn settle(&mut self, now: Instant, id: DeliveryId) -> Result<(), UnknownDelivery> {
+        Link::settle(self, now, id)
+    }
+}
+
+impl<P: Profile, const CHANNELS: usize, const MESSAGES: usize, const BYTES: usize, const DATAGRAM: usize>
+    Settles for Endpoint<P, CHANNELS, MESSAGES, BYTES, DATAGRAM>
+{
+    fn settle(&mut self, now: Instant, id: DeliveryId) -> Result<(), UnknownDelivery> {
+        Endpoint::settle(self, now, id)
     }
 }

@@ -20,10 +20,10 @@
 //! | UDP on smoltcp | `smoltcp-014` | [`smoltcp_014::Driver`] |
 //! | serial line on embedded-io | `embedded-io-07` | [`polled::Driver`] |
 //!
-//! # Two links
+//! # Three links
 //!
-//! All of it carries either link: the full one ([`ackline::Link`]), or the [compact one](ackline::compact), which is a sixth of
-//! its size.
+//! All of it carries any link: the full one ([`ackline::Link`]), the [compact one](ackline::compact), which is a sixth of its size,
+//! or a [tailored one](ackline::tailored), with the features that its profile asks for.
 //!
 //! # Cancelling
 //!
@@ -62,7 +62,7 @@ pub mod typed;
 
 #[cfg(feature = "embassy-sync-08")]
 pub use clock::now;
-pub use drive::Drive;
+pub use drive::{Deadlines, Drive, Settles};
 #[cfg(feature = "embassy-sync-08")]
 pub use events::Events;
 #[cfg(feature = "embassy-sync-08")]

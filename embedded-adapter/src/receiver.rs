@@ -4,13 +4,11 @@ use core::fmt;
 use core::future::poll_fn;
 use core::task::Poll;
 
-use ackline::congestion::Controller;
-use ackline::storage::{Item, Storage};
-use ackline::{Channel, Delivery, DeliveryId, Link, UnknownDelivery};
+use ackline::{Channel, Delivery, DeliveryId, UnknownDelivery};
 use embassy_sync::blocking_mutex::raw::{NoopRawMutex, RawMutex};
 
 use crate::state::Shared;
-use crate::{Drive, now};
+use crate::{Drive, Settles, now};
 
 /// Receives messages, in one task.
 pub struct Receiver<'a, L, M = NoopRawMutex> {
@@ -105,8 +103,7 @@ impl<L: Drive, M: RawMutex> Receiver<'_, L, M> {
     }
 }
 
-/// What only the full link has.
-impl<S: Storage, C: Controller + Item, M: RawMutex> Receiver<'_, Link<S, C>, M> {
+impl<L: Settles, M: RawMutex> Receiver<'_, L, M> {
     /// Settles a message of a channel that is settled explicitly.
     ///
     /// # Errors

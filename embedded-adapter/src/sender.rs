@@ -4,13 +4,11 @@ use core::fmt;
 use core::future::poll_fn;
 use core::task::Poll;
 
-use ackline::congestion::Controller;
-use ackline::storage::{Item, Storage};
-use ackline::{Channel, Event, FailReason, Instant, Link, MessageId, SendError};
+use ackline::{Channel, Event, FailReason, Instant, MessageId, SendError};
 use embassy_sync::blocking_mutex::raw::{NoopRawMutex, RawMutex};
 
 use crate::state::{Guarded, Shared};
-use crate::{Drive, now};
+use crate::{Deadlines, Drive, now};
 
 /// Sends messages. Copy it to every task that sends.
 pub struct Sender<'a, L, M = NoopRawMutex> {
@@ -119,7 +117,7 @@ impl<L: Drive, M: RawMutex> Sender<'_, L, M> {
         self.shared.with(|guarded| guarded.link.is_connected())
     }
 
-    /// The link's counters. A compact link keeps none: all zeros.
+    /// The link's counters, all zeros where it [keeps none](Drive::stats).
     pub fn stats(&self) -> ackline::Stats {
         self.shared.with(|guarded| guarded.link.stats())
     }
@@ -149,8 +147,7 @@ impl<L: Drive, M: RawMutex> Sender<'_, L, M> {
     }
 }
 
-/// What only the full link has.
-impl<S: Storage, C: Controller + Item, M: RawMutex> Sender<'_, Link<S, C>, M> {
+impl<L: Deadlines, M: RawMutex> Sender<'_, L, M> {
     /// Queues a message as soon as there is room; it expires at `deadline` unless it is settled by then. Compare with
     /// [`now`](crate::now).
     ///

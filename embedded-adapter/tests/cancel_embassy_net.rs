@@ -11,7 +11,8 @@ use ackline::Config;
 use ackline_embedded::embassy_net_09::Runner;
 use common::cable::{Memory, Network, address, cable, socket};
 use common::exchange::{
-    Amount, CompactDatagrams, Did, Full, Node, Side, Tested, dropped_at_each_await_of_each_task, exchange,
+    Amount, CompactDatagrams, Did, Full, Node, Side, TailoredDatagrams, Tested,
+    dropped_at_each_await_of_each_task, exchange,
 };
 use common::{Drops, Task, clock};
 
@@ -64,6 +65,7 @@ const MANY: Amount = Amount { there: 200, back: 100 };
 fn undisturbed_futures_deliver_everything_once_and_in_order() {
     over_udp::<Full>(1, MANY, &|_| Drops::Never);
     over_udp::<CompactDatagrams>(1, MANY, &|_| Drops::Never);
+    over_udp::<TailoredDatagrams>(1, MANY, &|_| Drops::Never);
 }
 
 fn dropped_at_random<L: Tested>() {
@@ -81,6 +83,7 @@ fn dropped_at_random<L: Tested>() {
 fn futures_dropped_at_random_lose_and_double_nothing() {
     dropped_at_random::<Full>();
     dropped_at_random::<CompactDatagrams>();
+    dropped_at_random::<TailoredDatagrams>();
 }
 
 #[test]
@@ -88,6 +91,8 @@ fn future_dropped_at_any_one_await_loses_and_doubles_nothing() {
     let few = Amount { there: 30, back: 10 };
     let full = dropped_at_each_await_of_each_task(|drops| over_udp::<Full>(5, few, drops));
     let compact = dropped_at_each_await_of_each_task(|drops| over_udp::<CompactDatagrams>(5, few, drops));
-    println!("{full} and {compact} awaits");
-    assert!(full > 100 && compact > 50, "{full} and {compact} awaits");
+    let tailored = dropped_at_each_await_of_each_task(|drops| over_udp::<TailoredDatagrams>(5, few, drops));
+    let counts = format!("{full}, {compact} and {tailored} awaits");
+    println!("{counts}");
+    assert!(full > 100 && compact > 50 && tailored > 50, "{counts}");
 }

@@ -13,7 +13,8 @@ use ackline::framing::FrameCheck;
 use ackline_embedded::Port;
 use ackline_embedded::serial::Runner;
 use common::exchange::{
-    Amount, CompactSerial, Did, Full, Node, Side, Tested, dropped_at_each_await_of_each_task, exchange,
+    Amount, CompactSerial, Did, Full, Node, Side, TailoredSerial, Tested, dropped_at_each_await_of_each_task,
+    exchange,
 };
 use common::{Drops, Task, Wire, clock};
 
@@ -58,6 +59,7 @@ const MANY: Amount = Amount { there: 200, back: 100 };
 fn undisturbed_futures_deliver_everything_once_and_in_order() {
     over_serial::<Full>(1, MANY, &|_| Drops::Never);
     over_serial::<CompactSerial>(1, MANY, &|_| Drops::Never);
+    over_serial::<TailoredSerial>(1, MANY, &|_| Drops::Never);
 }
 
 fn dropped_at_random<L: Tested>() {
@@ -75,6 +77,7 @@ fn dropped_at_random<L: Tested>() {
 fn futures_dropped_at_random_lose_and_double_nothing() {
     dropped_at_random::<Full>();
     dropped_at_random::<CompactSerial>();
+    dropped_at_random::<TailoredSerial>();
 }
 
 #[test]
@@ -82,6 +85,8 @@ fn future_dropped_at_any_one_await_loses_and_doubles_nothing() {
     let few = Amount { there: 12, back: 6 };
     let full = dropped_at_each_await_of_each_task(|drops| over_serial::<Full>(5, few, drops));
     let compact = dropped_at_each_await_of_each_task(|drops| over_serial::<CompactSerial>(5, few, drops));
-    println!("{full} and {compact} awaits");
-    assert!(full > 300 && compact > 150, "{full} and {compact} awaits");
+    let tailored = dropped_at_each_await_of_each_task(|drops| over_serial::<TailoredSerial>(5, few, drops));
+    let counts = format!("{full}, {compact} and {tailored} awaits");
+    println!("{counts}");
+    assert!(full > 300 && compact > 150 && tailored > 300, "{counts}");
 }

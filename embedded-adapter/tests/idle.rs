@@ -16,6 +16,7 @@ use ackline::{Channel, Config, Event, Link};
 use ackline_embedded::serial::Runner;
 use ackline_embedded::{Drive, State, embassy_net_09};
 use common::cable::{Memory, address, cable, socket};
+use common::exchange::TailoredSerial;
 use common::{Counter, Wire, clock};
 use embassy_time::{Duration, MockDriver};
 
@@ -166,6 +167,11 @@ fn settlement_rides_with_the_acknowledgement_whichever_task_is_first() {
     runner_before_receiver(left, right);
     type Compact = State<Serial<4, 64, 192>, 192>;
     let (mut left, mut right) = (Compact::new(), Compact::new());
+    left.link().start(1, 50_000);
+    right.link().start(2, 50_000);
+    runner_before_receiver(left, right);
+    type Tailored = State<TailoredSerial, 192>;
+    let (mut left, mut right) = (Tailored::new(), Tailored::new());
     left.link().start(1, 50_000);
     right.link().start(2, 50_000);
     runner_before_receiver(left, right);

@@ -8,12 +8,14 @@ use std::task::{Context, Waker};
 
 use ackline::congestion::FixedRate;
 use ackline::storage::Inline;
-use ackline::{Channel, Config, Event, FailReason, Link, MessageId, compact};
+use ackline::{Channel, Config, Event, FailReason, Link, MessageId, compact, tailored};
 use ackline_embedded::{Drive, NotSettled, Port, RecvError, State, WAITERS_MAX};
+use common::exchange::Able;
 use common::{block_on, clock};
 
 type Full = Link<Inline<1, 8, 1024, 8>, FixedRate>;
 type Compact = compact::Serial<8, 64, 256>;
+type Tailored = tailored::Endpoint<Able<false>, 2, 8, 64, 256>;
 type Node<L> = State<L, 256>;
 const CHANNEL: Channel = Channel(0);
 const RATE: FixedRate = FixedRate::new(1_000_000);
@@ -28,6 +30,12 @@ fn full(seed: u64) -> Node<Full> {
 
 fn small(seed: u64) -> Node<Compact> {
     let mut node = Node::<Compact>::new();
+    node.link().start(seed, 50_000);
+    node
+}
+
+fn tailored(seed: u64) -> Node<Tailored> {
+    let mut node = Node::<Tailored>::new();
     node.link().start(seed, 50_000);
     node
 }
@@ -54,6 +62,7 @@ fn poll_once<F: Future>(future: std::pin::Pin<&mut F>) -> std::task::Poll<F::Out
 fn outcome_goes_to_its_waiter_and_not_to_events() {
     outcome_goes_to_its_waiter(full(1), full(2));
     outcome_goes_to_its_waiter(small(1), small(2));
+    outcome_goes_to_its_waiter(tailored(1), tailored(2));
 }
 
 fn outcome_goes_to_its_waiter<L: Drive>(mut left: Node<L>, mut right: Node<L>) {
@@ -74,8 +83,13 @@ fn outcome_goes_to_its_waiter<L: Drive>(mut left: Node<L>, mut right: Node<L>) {
 
 #[test]
 fn outcome_of_a_dropped_waiter_goes_to_events() {
+    outcome_of_a_dropped_waiter(full(1), full(2));
+    outcome_of_a_dropped_waiter(small(1), small(2));
+    outcome_of_a_dropped_waiter(tailored(1), tailored(2));
+}
+
+fn outcome_of_a_dropped_waiter<L: Drive>(mut left: Node<L>, mut right: Node<L>) {
     let _turn = clock();
-    let (mut left, mut right) = (full(1), full(2));
     let (port, sender, _receiver, mut events) = left.split();
     let (far_port, _far_sender, mut far_receiver, _far_events) = right.split();
     sender.connect();
@@ -92,8 +106,12 @@ fn outcome_of_a_dropped_waiter_goes_to_events() {
 
 #[test]
 fn waiter_without_a_place_sends_when_one_is_free() {
+    waiter_without_a_place(full(1), full(2));
+    waiter_without_a_place(tailored(1), tailored(2));
+}
+
+fn waiter_without_a_place<L: Drive>(mut left: Node<L>, mut right: Node<L>) {
     let _turn = clock();
-    let (mut left, mut right) = (full(1), full(2));
     let (port, sender, _receiver, _events) = left.split();
     let (far_port, _far_sender, mut far_receiver, _far_events) = right.split();
     sender.connect();
@@ -120,8 +138,13 @@ fn waiter_without_a_place_sends_when_one_is_free() {
 
 #[test]
 fn aborted_link_tells_waiters_and_receivers() {
+    aborted_link(full(1));
+    aborted_link(small(1));
+    aborted_link(tailored(1));
+}
+
+fn aborted_link<L: Drive>(mut left: Node<L>) {
     let _turn = clock();
-    let mut left = full(1);
     let (_port, sender, mut receiver, _) = left.split();
     let mut waiting = pin!(sender.send_settled(CHANNEL, b"one"));
     assert!(poll_once(waiting.as_mut()).is_pending());
@@ -133,8 +156,13 @@ fn aborted_link_tells_waiters_and_receivers() {
 
 #[test]
 fn short_buffer_is_refused_before_a_message_is_taken() {
+    short_buffer(full(1));
+    short_buffer(small(1));
+    short_buffer(tailored(1));
+}
+
+fn short_buffer<L: Drive>(mut left: Node<L>) {
     let _turn = clock();
-    let mut left = full(1);
     let (_port, _sender, mut receiver, _events) = left.split();
     let refused = block_on(receiver.recv(&mut [0; 63]));
     assert_eq!(refused, Err(RecvError::BufferTooSmall { needed: 64 }));

@@ -6,8 +6,11 @@ use std::rc::Rc;
 
 use ackline::congestion::FixedRate;
 use ackline::storage::Inline;
-use ackline::{Channel, ChannelConfig, CloseReason, Config, DeliveryId, Event, Mode, Stats, compact};
-use ackline_embedded::{Drive, Events, Receiver, Sender, State, now};
+use ackline::tailored::{Endpoint, Media, Profile};
+use ackline::{
+    Channel, ChannelConfig, CloseReason, Config, DeliveryId, Event, Instant, Mode, Stats, compact,
+};
+use ackline_embedded::{Deadlines, Drive, Events, Receiver, Sender, State, now};
 
 use super::{Drops, Random, Task, run};
 
@@ -15,6 +18,21 @@ use super::{Drops, Random, Task, run};
 pub type Full = ackline::Link<Inline<2, 4, 512, 8>, FixedRate>;
 pub type CompactSerial = compact::Serial<4, 64, 192>;
 pub type CompactDatagrams = compact::Datagrams<4, 64, 192>;
+pub type Tailored<const DATAGRAMS: bool> = Endpoint<Able<DATAGRAMS>, 2, 4, 64, 192>;
+pub type TailoredSerial = Tailored<false>;
+pub type TailoredDatagrams = Tailored<true>;
+
+/// What the full link is asked for in these tests.
+pub enum Able<const DATAGRAMS: bool> {}
+
+impl<const DATAGRAMS: bool> Profile for Able<DATAGRAMS> {
+    const MEDIA: Media = if DATAGRAMS { Media::Datagrams } else { Media::Framed };
+    const CHANNELS: &'static [ChannelConfig] =
+        &[ChannelConfig::new(Mode::Ordered), ChannelConfig::new(Mode::Ordered).settle_explicitly()];
+    const SERVES: bool = DATAGRAMS;
+    type Deadline = Instant;
+    type Counters = Stats;
+}
 
 pub type Node<L> = State<L, 192>;
 
@@ -36,13 +54,7 @@ impl Tested for Full {
         self.start(&configured(config.clone()), FixedRate::new(bytes_per_second), seed);
     }
     async fn send_back(sender: Sender<'_, Self>, n: u32) {
-        if n.is_multiple_of(2) {
-            sender.send_typed::<8>(PLAIN, &n).await.unwrap();
-        } else {
-            let mut buffer = [0; 8];
-            let payload = ackline_embedded::typed::encode(&n, &mut buffer).unwrap();
-            sender.send_before(PLAIN, payload, now() + TTL).await.unwrap();
-        }
+        send_back_either_way(sender, n).await;
     }
     fn settle(receiver: &mut Receiver<'_, Self>, id: DeliveryId) {
         receiver.settle(id).unwrap();
@@ -60,6 +72,30 @@ impl<const CHECKED: bool> Tested for compact::Link<4, 64, 192, CHECKED> {
     }
     fn settle(_receiver: &mut Receiver<'_, Self>, id: DeliveryId) {
         panic!("{id:?} needs no settling")
+    }
+}
+
+impl<const DATAGRAMS: bool> Tested for Tailored<DATAGRAMS> {
+    const IS_FULL: bool = true;
+    fn begin(&mut self, _config: &Config, _bytes_per_second: u32, seed: u64) {
+        // As for the compact one.
+        self.start(seed, 1_000_000);
+    }
+    async fn send_back(sender: Sender<'_, Self>, n: u32) {
+        send_back_either_way(sender, n).await;
+    }
+    fn settle(receiver: &mut Receiver<'_, Self>, id: DeliveryId) {
+        receiver.settle(id).unwrap();
+    }
+}
+
+async fn send_back_either_way<L: Deadlines>(sender: Sender<'_, L>, n: u32) {
+    if n.is_multiple_of(2) {
+        sender.send_typed::<8>(PLAIN, &n).await.unwrap();
+    } else {
+        let mut buffer = [0; 8];
+        let payload = ackline_embedded::typed::encode(&n, &mut buffer).unwrap();
+        sender.send_before(PLAIN, payload, now() + TTL).await.unwrap();
     }
 }
 
@@ -95,7 +131,7 @@ pub struct Amount {
 pub type Did = (&'static str, u32, u32);
 
 /// Message `n`: its number, then filling that makes every length from 4 to 64.
-fn message(n: u32) -> Vec<u8> {
+pub fn message(n: u32) -> Vec<u8> {
     let mut message = n.to_le_bytes().to_vec();
     message.resize(4 + n as usize % 61, n as u8);
     message
