@@ -1,4 +1,4 @@
-//! What the images have in common: the link, the line, the addresses.
+//! What the images have in common: the link and the line.
 
 use core::time::Duration;
 
@@ -19,17 +19,5 @@ pub const BITS_PER_SECOND: u32 =
 /// The longest datagram in bytes: four small readings, or two large ones, in one packet.
 pub const DATAGRAM_MAX: usize = 512;
 
-/// Datagrams that a UDP socket holds each way. A lone acknowledgement takes a place like any other.
-pub const SLOTS: usize = 8;
-
 /// Without a request, a reading every second.
 pub const INTERVAL: Duration = Duration::from_secs(1);
-
-/// Where the emulator's user-mode network has the node.
-pub const ADDRESS: [u8; 4] = [10, 0, 2, 15];
-/// Where it has the desktop.
-pub const DESKTOP: [u8; 4] = [10, 0, 2, 2];
-/// The UDP port of both.
-pub const PORT: u16 = 7777;
-/// The Ethernet address that QEMU expects of its first guest.
-pub const HARDWARE_ADDRESS: [u8; 6] = [0x52, 0x54, 0x00, 0x12, 0x34, 0x56];
