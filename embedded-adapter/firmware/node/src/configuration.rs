@@ -5,7 +5,8 @@ use core::time::Duration;
 use ackline::Channel;
 
 #[cfg_attr(feature = "compact", path = "configuration/compact.rs")]
-#[cfg_attr(not(feature = "compact"), path = "configuration/full.rs")]
+#[cfg_attr(feature = "tailored", path = "configuration/tailored.rs")]
+#[cfg_attr(not(any(feature = "compact", feature = "tailored")), path = "configuration/full.rs")]
 mod link;
 pub use link::*;
 
