@@ -7,8 +7,8 @@
 
 use core::time::Duration;
 
-use ackline::tailored::{Endpoint, Media, Profile};
 use ackline::framing::{Deframer, FrameCheck, FrameEncoder};
+use ackline::tailored::{Endpoint, Media, Profile};
 use ackline::{Channel, ChannelConfig, Instant, Mode, Stats};
 use footprint::{halt, now, receive, transmit, wish};
 use panic_halt as _;
@@ -41,7 +41,9 @@ fn main() -> ! {
     static DEFRAMER: ConstStaticCell<Deframer<DATAGRAM_MAX>> =
         ConstStaticCell::new(Deframer::new(FrameCheck::Crc32));
     static TRANSMIT: ConstStaticCell<[u8; DATAGRAM_MAX]> = ConstStaticCell::new([0; DATAGRAM_MAX]);
-    let (Some(link), Some(deframer), Some(buffer)) = (LINK.try_take(), DEFRAMER.try_take(), TRANSMIT.try_take()) else {
+    let (Some(link), Some(deframer), Some(buffer)) =
+        (LINK.try_take(), DEFRAMER.try_take(), TRANSMIT.try_take())
+    else {
         halt()
     };
     link.set_framed(wish() == 1);
