@@ -237,11 +237,13 @@ impl<S: Storage> InChannel<S> {
         if !matches!(stage, Stage::Missing | Stage::Partial) {
             return Stored::Duplicate;
         }
-        let whole = a.payload.len() as u32 == a.total;
-        if !whole && !S::FRAGMENTATION {
+        let is_whole = a.payload.len() as u32 == a.total;
+        if !is_whole && !S::FRAGMENTATION {
             return Stored::NoRoom;
         }
-        let position = if stage == Stage::Partial {
+        let whole = is_whole || !S::FRAGMENTATION;
+        let is_partial = S::FRAGMENTATION && stage == Stage::Partial;
+        let position = if is_partial {
             if len != a.total {
                 return Stored::NoRoom;
             }
@@ -261,7 +263,7 @@ impl<S: Storage> InChannel<S> {
         e.position = position;
         e.len = a.total;
         e.redelivered |= a.redelivered;
-        let granules = if stage == Stage::Partial { e.link + added } else { added };
+        let granules = if is_partial { e.link + added } else { added };
         e.link = granules;
         if !whole && granules < granules_to(a.total, a.total) {
             e.stage = Stage::Partial;

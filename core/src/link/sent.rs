@@ -1,7 +1,7 @@
 //! Packets in flight and what they carry.
 
 use crate::sequence::Sequence;
-use crate::storage::Item;
+use crate::storage::{Item, Storage};
 use crate::time::Instant;
 use crate::wire::{granule_bits, granules_to};
 
@@ -39,6 +39,11 @@ impl SentFrame {
     pub(super) fn of_fragment(channel: u8, sequence: Sequence, offset: u32, len: u32, total: u32) -> Self {
         let extent = ((offset >> granule_bits(total)) << LEN_BITS) | granules_to(len, total);
         SentFrame { sequence, extent, channel, kind: FrameKind::Fragment }
+    }
+
+    /// Whether it is a fragment. Where the storage has none, the compiler knows.
+    pub(super) fn is_fragment<S: Storage>(&self) -> bool {
+        S::FRAGMENTATION && self.kind == FrameKind::Fragment
     }
 
     /// Offset and length in bytes in a message of `total`; the length is rounded up to a granule.

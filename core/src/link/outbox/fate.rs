@@ -21,7 +21,8 @@ impl<S: Storage> OutChannel<S> {
                     self.on_arrived(n);
                 }
             }
-            FrameKind::Fragment => self.on_fragment_acked(f),
+            FrameKind::Fragment if S::FRAGMENTATION => self.on_fragment_acked(f),
+            FrameKind::Fragment => {}
             FrameKind::Skip => {
                 for i in 0..f.extent {
                     let n = f.sequence.plus(i);
@@ -36,7 +37,7 @@ impl<S: Storage> OutChannel<S> {
 
     /// The packet with `f` was declared lost. Returns how many messages or fragments are to be sent again.
     pub(in crate::link) fn on_lost(&mut self, f: &SentFrame) -> u32 {
-        if f.kind == FrameKind::Fragment {
+        if f.is_fragment::<S>() {
             let n = f.sequence;
             let Some(m) = self.at(n) else { return 0 };
             let (offset, len) = f.fragment(m.len);

@@ -168,6 +168,11 @@ impl<S: Storage> OutChannel<S> {
         self.messages.at(n.since(self.front) as usize)
     }
 
+    /// Bytes of `m` that were sent in fragments. Where the storage has none, the compiler knows.
+    fn progress(m: &OutMessage) -> u32 {
+        if S::FRAGMENTATION { m.progress } else { 0 }
+    }
+
     fn at_mut(&mut self, n: Sequence) -> Option<&mut OutMessage> {
         self.messages.at_mut(n.since(self.front) as usize)
     }
@@ -185,7 +190,9 @@ impl<S: Storage> OutChannel<S> {
             return None;
         };
         self.bytes.write(position, payload);
-        self.bytes.slice_mut(position.wrapping_add(len), size - len).fill(0);
+        if S::FRAGMENTATION {
+            self.bytes.slice_mut(position.wrapping_add(len), size - len).fill(0);
+        }
         let n = self.end();
         self.messages.push_back(OutMessage { trailer, has_deadline, position, len, ..Item::BLANK });
         self.held += len;

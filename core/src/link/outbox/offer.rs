@@ -67,7 +67,9 @@ impl<S: Storage> OutChannel<S> {
             return false;
         }
         match self.at(self.next_send) {
-            Some(m) => m.progress > 0 || m.len <= credit || !any_outstanding || m.stage == Stage::Skipped,
+            Some(m) => {
+                Self::progress(m) > 0 || m.len <= credit || !any_outstanding || m.stage == Stage::Skipped
+            }
             None => false,
         }
     }
@@ -108,8 +110,8 @@ impl<S: Storage> OutChannel<S> {
         let m = self.at(n)?;
         Some(Offer {
             sequence: n,
-            offset: m.progress,
-            len: m.len - m.progress,
+            offset: Self::progress(m),
+            len: m.len - Self::progress(m),
             total: m.len,
             redelivered: m.redelivered,
             skip: m.stage == Stage::Skipped || m.stage == Stage::Done,
@@ -130,7 +132,7 @@ impl<S: Storage> OutChannel<S> {
         let sequence = last.plus(1);
         let is_next = sequence == self.next_send && self.lost.len == 0 && self.config.mode != Mode::Latest;
         let m = self.at(sequence).filter(|_| is_next && sequence.since(self.cum) < window)?;
-        let is_whole = m.stage == Stage::Queued && m.progress == 0 && !m.is_counted;
+        let is_whole = m.stage == Stage::Queued && Self::progress(m) == 0 && !m.is_counted;
         let is_alike = m.len == len && m.redelivered == redelivered;
         (is_whole && is_alike && len <= credit).then_some(Follower { sequence, len, position: m.position })
     }
@@ -163,7 +165,7 @@ impl<S: Storage> OutChannel<S> {
         };
         match m.stage {
             Stage::Skipped => Some(whole(true)),
-            Stage::Sent | Stage::Queued if m.progress > 0 => {
+            Stage::Sent | Stage::Queued if Self::progress(m) > 0 => {
                 let (offset, len) = self.trailer(m).lost_run(m.len)?;
                 Some(Offer { offset, len, ..whole(false) })
             }
@@ -182,7 +184,7 @@ impl<S: Storage> OutChannel<S> {
     /// `len` bytes of what was offered are in a packet now (all of it for a skip).
     pub(in crate::link) fn on_offer_sent(&mut self, o: &Offer, len: u32) {
         let n = o.sequence;
-        let fragment = !o.skip && len < o.total;
+        let fragment = S::FRAGMENTATION && !o.skip && len < o.total;
         if o.lost {
             if fragment {
                 if let Some(m) = self.at_mut(n)
@@ -231,7 +233,8 @@ impl<S: Storage> OutChannel<S> {
     /// A message that was sent and may ride again, from `n` on; returns where to go on.
     pub(in crate::link) fn copy_offer(&self, n: Sequence) -> Option<Offer> {
         let m = self.at(n)?;
-        let is_whole = m.progress == 0 && m.stage == Stage::Sent && !m.is_lost && n.precedes(self.next_send);
+        let is_whole =
+            Self::progress(m) == 0 && m.stage == Stage::Sent && !m.is_lost && n.precedes(self.next_send);
         is_whole.then_some(Offer {
             sequence: n,
             offset: 0,
@@ -260,9 +263,9 @@ impl<S: Storage> OutChannel<S> {
                     lost: false,
                 });
             }
-            if matches!(m.stage, Stage::Sent) || m.stage == Stage::Queued && m.progress > 0 {
+            if matches!(m.stage, Stage::Sent) || m.stage == Stage::Queued && Self::progress(m) > 0 {
                 let (mut offset, mut len) = (0, m.len);
-                if m.progress > 0 {
+                if Self::progress(m) > 0 {
                     let acked = self.bytes.slice(m.position.wrapping_add(m.len), bitmap_len(m.len));
                     let g = (0..granules_to(m.len, m.len))
                         .find(|g| acked.get((g / 8) as usize).is_some_and(|b| b >> (g % 8) & 1 == 0))?;

@@ -20,7 +20,7 @@ impl<S: Storage> OutChannel<S> {
         }
         if latest {
             // The peer has dropped older values when this one, or one between, began to arrive (R14.5).
-            if was_sent || m.progress > 0 || self.cum.plus(1) != n {
+            if was_sent || Self::progress(m) > 0 || self.cum.plus(1) != n {
                 self.supersede_acked_before(n);
             }
             self.finish(n, outcome);
@@ -78,7 +78,7 @@ impl<S: Storage> OutChannel<S> {
                 m.live = 0;
                 m.copies = 0;
                 m.is_counted = false;
-                let partly = m.progress > 0;
+                let partly = Self::progress(m) > 0;
                 m.progress = 0;
                 if m.stage == Stage::Done && base != end && !latest {
                     // The new incarnation does not know that it was settled: it must not wait for it.
@@ -91,7 +91,7 @@ impl<S: Storage> OutChannel<S> {
                         m.redelivered |= was_sent || partly;
                         m.stage = Stage::Queued;
                         let (trailer, position, len) = (m.trailer, m.position, m.len);
-                        if trailer {
+                        if S::FRAGMENTATION && trailer {
                             self.bytes.slice_mut(position.wrapping_add(len), trailer_len(len)).fill(0);
                         }
                     }
@@ -127,7 +127,7 @@ impl<S: Storage> OutChannel<S> {
         let mut n = self.cum;
         while n.precedes(self.next_send) || n == self.next_send && n != self.end() {
             if let Some(m) = self.at_mut(n) {
-                m.redelivered |= m.stage == Stage::Sent || m.progress > 0;
+                m.redelivered |= m.stage == Stage::Sent || Self::progress(m) > 0;
             }
             n = n.plus(1);
         }

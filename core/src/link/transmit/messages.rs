@@ -177,12 +177,15 @@ impl<S: Storage, C: Controller> Link<S, C> {
             return Some(len);
         }
         let out = self.out.as_slice().get(c)?;
-        let whole = offer.offset == 0 && offer.len == offer.total;
+        let whole = !S::FRAGMENTATION || offer.offset == 0 && offer.len == offer.total;
         let mut len = offer.len;
         let mut fragment = (!whole).then_some((offer.offset, offer.total));
         let room = w.room();
         let head = 1 + number_len as usize;
         if !whole || room < head + len as usize {
+            if !S::FRAGMENTATION {
+                return None;
+            }
             // Without the length, as a message that is cut ends the packet.
             let overhead = crate::wire::fragment_overhead(number_len, offer.offset, offer.total);
             let fits = (room.checked_sub(overhead)? as u32).min(offer.len);
@@ -193,10 +196,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
             };
             let too_little =
                 len < offer.len && len < FRAGMENT_ROOM_MIN.min(offer.total / 2) && draft.frame_count > 0;
-            let can_cut = S::FRAGMENTATION
-                && cut
-                && self.peer.fragments
-                && offer.total >= crate::link::outbox::FRAGMENT_FROM;
+            let can_cut = cut && self.peer.fragments && offer.total >= crate::link::outbox::FRAGMENT_FROM;
             if !can_cut || len == 0 || too_little {
                 return None;
             }
@@ -265,11 +265,11 @@ impl<S: Storage, C: Controller> Link<S, C> {
 
     /// Remembers that the packet carries `len` bytes of what was offered.
     fn note_message(&mut self, draft: &mut Draft, c: usize, offer: &Offer, len: u32, redelivered: bool) {
-        let ends = offer.offset + len == offer.total;
+        let ends = !S::FRAGMENTATION || offer.offset + len == offer.total;
         draft.previous = ends.then_some((c as u8, offer.sequence, redelivered, offer.total));
         draft.is_eliciting = true;
         draft.binding.add(offer.sequence);
-        let frame = if len == offer.total {
+        let frame = if !S::FRAGMENTATION || len == offer.total {
             SentFrame { sequence: offer.sequence, extent: 1, channel: c as u8, kind: FrameKind::Messages }
         } else {
             SentFrame::of_fragment(c as u8, offer.sequence, offer.offset, len, offer.total)
@@ -280,7 +280,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
     /// Remembers what the packet carries; consecutive messages become one entry.
     fn note_frame(&mut self, draft: &mut Draft, frame: SentFrame) -> bool {
         if draft.frame_count > 0
-            && frame.kind != FrameKind::Fragment
+            && !frame.is_fragment::<S>()
             && let Some(last) = self.frames.at_mut(self.frames.len() - 1)
             && last.kind == frame.kind
             && last.channel == frame.channel

@@ -3,7 +3,7 @@
 use super::Draft;
 use crate::congestion::Controller;
 use crate::link::Link;
-use crate::link::sent::{Fate, FrameKind, SentFrame, SentPacket, control};
+use crate::link::sent::{Fate, SentFrame, SentPacket, control};
 use crate::sequence::Sequence;
 use crate::storage::{Ring, Slots, Storage};
 use crate::wire::Writer;
@@ -87,7 +87,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
         (0..p.frame_count as u32).any(|i| {
             let index = p.first_frame.wrapping_add(i).wrapping_sub(self.recovery.frames_base);
             self.frames.at(index as usize).is_some_and(|f| {
-                let count = if f.kind == FrameKind::Fragment { 1 } else { f.extent };
+                let count = if f.is_fragment::<S>() { 1 } else { f.extent };
                 f.channel as usize == c && n.since(f.sequence) < count
             })
         })
@@ -95,7 +95,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
 
     fn write_frame_again(&mut self, w: &mut Writer<'_>, draft: &mut Draft, f: &SentFrame) {
         let c = f.channel as usize;
-        if f.kind == FrameKind::Fragment {
+        if f.is_fragment::<S>() {
             let Some(offer) = self.out.as_slice().get(c).and_then(|o| o.fragment_offer(f)) else { return };
             if self.write_message(w, draft, c, &offer, true).is_none() {
                 draft.is_full = true;
