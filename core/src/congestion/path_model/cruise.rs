@@ -1,12 +1,12 @@
 //! Holding the queue at its target.
 
-use super::super::units::scale;
+use super::super::units::{quotient, scale};
 use super::{ONE, PathModel, Sample};
 use crate::time::Instant;
 
 /// How much of a wait is corrected in a round trip, in 1/1024 of the rate: half. With a delay of one round after what is pending
 /// is predicted, that is damped well.
-const CORRECTION: u64 = 512;
+const CORRECTION: u32 = 512;
 /// The fastest probing in 1/1024, chosen: what it queues in a round trip is drained in the next; and the fastest after many
 /// probes in a row were carried, on a path that loses little.
 const PROBE_MAX: i32 = 256;
@@ -29,7 +29,8 @@ impl PathModel {
         let expected = (i64::from(wait) + pending).max(0).min(i64::from(u32::MAX)) as u32;
         // A queue longer than the path takes longer than a round trip to answer, and so do timers on the way.
         let slow = u64::from(base) + 2 * u64::from(target);
-        let part = |micros: u32| (u64::from(micros) * CORRECTION / slow.max(1)).min(CORRECTION) as i32;
+        let part =
+            |micros: u32| quotient(u64::from(micros) * u64::from(CORRECTION), slow).min(CORRECTION) as i32;
         if !self.is_settled && wait < target.saturating_mul(2) {
             return if self.gain_before > 0 { 0 } else { FIRST_PROBE };
         }
@@ -54,8 +55,8 @@ impl PathModel {
         self.observe_capacity(round, is_unusual, is_app_limited);
         let best = self.arrived.iter().copied().max().unwrap_or(0);
         if best > 0 && !is_app_limited {
-            let most = u64::from(best) * ARRIVED_SLACK / u64::from((ONE - self.loss.own()).max(1));
-            self.capacity = self.capacity.min(u32::try_from(most).unwrap_or(u32::MAX)).max(1);
+            let most = quotient(u64::from(best) * ARRIVED_SLACK, u64::from(ONE - self.loss.own()));
+            self.capacity = self.capacity.min(most).max(1);
         }
         self.gain_before = self.gain;
         if !self.observe_others(now) {

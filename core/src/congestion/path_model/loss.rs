@@ -1,6 +1,6 @@
 //! How much is lost, and whether that is the path's own loss or the load's doing.
 
-use super::super::units::scale;
+use super::super::units::{quotient, scale};
 use super::{LOSS_MAX, ONE, Sample};
 
 /// Loss above the path's own that is not yet taken for a full queue, chosen: 5 %. BBR version 3 reacts at 2 %, but the bursts
@@ -109,7 +109,7 @@ impl Loss {
 
 /// `of / all` in 1/1024.
 fn part(of: u32, all: u32) -> u32 {
-    (u64::from(of) * u64::from(ONE) / u64::from(all.max(1))).min(u64::from(ONE)) as u32
+    quotient(u64::from(of) * u64::from(ONE), u64::from(all)).min(ONE)
 }
 
 /// `value` moved towards `target` by one part in `parts`.

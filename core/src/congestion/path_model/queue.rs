@@ -1,5 +1,6 @@
 //! The round trip without a queue, and how long the queue is.
 
+use super::super::units::{quotient, root};
 use crate::time::Instant;
 
 /// K of the queue target in µs × sqrt(bytes per second), chosen: 1.6 ms at 20 Mbit/s. A target that falls with the root of the
@@ -8,7 +9,7 @@ const TARGET_K: u32 = 2_500_000;
 /// The least queue target in µs, chosen: what timers and schedulers of hosts blur anyway.
 const TARGET_MIN: u32 = 200;
 /// The longest time in µs that two datagrams count with (a datagram of 576 bytes at 1200 bit/s).
-const DATAGRAMS_MAX: u64 = 10_000_000;
+const DATAGRAMS_MAX: u32 = 10_000_000;
 /// Mean changes of the round trip that the target allows for. Chosen: on a path with 10 ms of wandering jitter, 3 leave 8 % of
 /// the rate unused, 5 leave 6 % at 8 ms of queue, 6 gain nothing.
 const JITTER_GAIN: u32 = 5;
@@ -95,8 +96,8 @@ impl Queue {
     /// The wait that a flow of `rate` bytes per second, in datagrams of `datagram` bytes, wants to see.
     pub fn target(&self, rate: u32, datagram: u32) -> u32 {
         let rate = rate.max(1);
-        let datagrams = (u64::from(datagram) * 2_000_000 / u64::from(rate)).min(DATAGRAMS_MAX) as u32;
-        datagrams + TARGET_K / rate.isqrt().max(1) + self.jitter() + TARGET_MIN
+        let datagrams = quotient(u64::from(datagram) * 2_000_000, u64::from(rate)).min(DATAGRAMS_MAX);
+        datagrams + TARGET_K / root(rate).max(1) + self.jitter() + TARGET_MIN
     }
 
     /// The wait that the path's own jitter explains.

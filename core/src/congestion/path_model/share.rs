@@ -1,6 +1,6 @@
 //! Sharing a queue: draining it together with flows of the same kind, competing with those that fill it.
 
-use super::super::units::{bytes_in, scale};
+use super::super::units::{bytes_in, quotient, scale};
 use super::{Mode, ONE, PathModel, Sample, WINDOW_MAX};
 use crate::time::Instant;
 
@@ -13,7 +13,7 @@ const JOIN_PART: u32 = 4;
 /// Round trips between drains for the sake of unexplained loss.
 const SUSPECT_ROUNDS: u32 = 8;
 /// The most rounds that empty the queue; one more sees that it is empty.
-const SLOW_ROUNDS_MAX: u64 = 8;
+const SLOW_ROUNDS_MAX: u32 = 8;
 /// More rounds that it waits while the queue goes on shrinking.
 const DRAIN_MORE: u8 = 4;
 /// How much a drain slows down, in 1/1024: at least, and at most, which is also what unexplained loss gets.
@@ -113,12 +113,12 @@ impl PathModel {
         self.share.drained_at = now;
         self.share.drain_more = DRAIN_MORE;
         let micros = u64::from(self.queue.wait) + u64::from(self.target());
-        let share = (micros * u64::from(ONE) / u64::from(self.queue.base.max(1))).min(DRAIN_MAX as u64);
+        let share = quotient(micros * u64::from(ONE), u64::from(self.queue.base)).min(DRAIN_MAX as u32);
         self.gain_before = self.gain;
         let least = if self.loss.is_overloaded() { DRAIN_MAX } else { DRAIN_MIN };
         self.gain = -(share as i32).max(least);
         // Where the queue is longer than the path, half of the pace for one round trip does not empty it.
-        let slow = (2 * micros / u64::from(self.queue.rtt().max(1))).max(1).min(SLOW_ROUNDS_MAX);
+        let slow = quotient(2 * micros, u64::from(self.queue.rtt())).max(1).min(SLOW_ROUNDS_MAX);
         self.mode = Mode::Drain(1 + slow as u8);
     }
 

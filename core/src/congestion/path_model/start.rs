@@ -1,6 +1,6 @@
 //! From the first flight to a full path.
 
-use super::super::units::{bytes_in, rate_of, scale};
+use super::super::units::{bytes_in, quotient, rate_of, scale};
 use super::{Mode, ONE, PathModel, Sample, initial_window};
 use crate::time::Instant;
 
@@ -11,7 +11,7 @@ const FLIGHT_DIVISOR: u32 = 2;
 const TRAIN_DATAGRAMS: u32 = 4;
 const PARTIAL_DATAGRAMS: u32 = 8;
 /// The most that the drain after the start slows down, in 1/1024: to three tenths.
-const OVERSHOOT_MAX: u64 = 717;
+const OVERSHOOT_MAX: u32 = 717;
 /// Probing gain, as a power of two, after a start that ended without a queue. Chosen: one more queues 0.7 ms at 20 Mbit/s, one
 /// less finds a path that was underestimated a round trip later.
 const EMPTY_ROUNDS: u8 = 2;
@@ -110,7 +110,7 @@ impl PathModel {
     fn leave_start(&mut self, now: Instant, wait: u32, in_flight: u32) {
         let arriving = scale(in_flight, ONE - self.loss.own());
         let fits = bytes_in(self.capacity, self.queue.base);
-        let excess = u64::from(arriving.saturating_sub(fits)) * u64::from(ONE) / u64::from(arriving.max(1));
+        let excess = quotient(u64::from(arriving.saturating_sub(fits)) * u64::from(ONE), u64::from(arriving));
         self.mode = Mode::Cruise;
         self.gain_before = self.gain;
         self.gain = -(excess.min(OVERSHOOT_MAX) as i32);
