@@ -144,6 +144,7 @@ pub(super) fn modes_of(bytes: &[u8]) -> u32 {
 }
 
 /// The start of the check of packets from incarnation `from` to `to`: a packet of another association fails.
+#[cfg_attr(not(target_pointer_width = "64"), inline(never))]
 pub(crate) fn association_key(from: u64, to: u64) -> u32 {
     let mixed =
         from.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ to.rotate_left(32).wrapping_mul(0xc2b2_ae3d_27d4_eb4f);

@@ -90,6 +90,7 @@ impl<B: Buffer> ByteRing<B> {
         self.put_header(at.wrapping_add(4), owner);
     }
 
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     fn put_header(&mut self, at: u32, value: u32) {
         let i = self.index(at);
         if let Some(h) = self.buffer.as_mut_slice().get_mut(i..).and_then(|b| b.first_chunk_mut()) {
@@ -97,6 +98,7 @@ impl<B: Buffer> ByteRing<B> {
         }
     }
 
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     fn header(&self, at: u32) -> u32 {
         let i = self.index(at);
         let h = self.buffer.as_slice().get(i..).and_then(|b| b.first_chunk());
@@ -171,6 +173,7 @@ impl<B: Buffer> ByteRing<B> {
     }
 
     /// `len` bytes from `position` on, to change.
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub(crate) fn slice_mut(&mut self, position: u32, len: u32) -> &mut [u8] {
         let i = self.index(position);
         self.buffer.as_mut_slice().get_mut(i..i + len as usize).unwrap_or(&mut [])

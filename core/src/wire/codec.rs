@@ -158,6 +158,7 @@ impl<'a> Writer<'a> {
 
     /// One byte.
     #[cfg_attr(target_pointer_width = "64", inline)]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub fn u8(&mut self, v: u8) -> bool {
         let Some(place) = self.buffer.get_mut(self.len) else { return false };
         *place = v;

@@ -173,6 +173,7 @@ impl<S: Storage, C: Controller> Link<S, C> {
 
     /// Bytes of a message number: what is between the oldest one that the peer may restore it from and the newest must be
     /// told apart.
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub(super) fn message_len(&self, span: u32) -> u8 {
         match span {
             _ if self.is_unbound() => 4,
