@@ -95,6 +95,7 @@ impl<T: Item, const N: usize> Ring<T> for InlineRing<T, N> {
         self.len += 1;
         true
     }
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     fn drop_front(&mut self) -> bool {
         if self.len == 0 {
             return false;

@@ -54,6 +54,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Eight bytes, little-endian.
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub fn u64(&mut self) -> Result<u64, Malformed> {
         let (a, rest) = self.0.split_first_chunk::<8>().ok_or(Malformed)?;
         self.0 = rest;
@@ -146,6 +147,7 @@ impl<'a> Writer<'a> {
 
     /// `bytes`. `false` if they do not fit.
     #[cfg_attr(target_pointer_width = "64", inline)]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub fn bytes(&mut self, bytes: &[u8]) -> bool {
         match self.reserve(bytes.len()) {
             Some(s) => {
