@@ -23,6 +23,7 @@ pub(super) const fn bytes_in(rate: u32, micros: u32) -> u32 {
 }
 
 /// `value × numerator / 1024`, at most `u32::MAX`.
+#[cfg_attr(not(target_pointer_width = "64"), inline(never))]
 pub(super) const fn scale(value: u32, numerator: u32) -> u32 {
     let v = (value as u64 * numerator as u64) >> 10;
     if v > u32::MAX as u64 { u32::MAX } else { v as u32 }
