@@ -6,9 +6,11 @@
 
 use core::hash::{Hash, Hasher};
 
+use super::Link;
 use super::sent::Fate;
-use super::{Channel, Link, MessageId};
+use crate::config::Channel;
 use crate::congestion::Controller;
+use crate::event::MessageId;
 use crate::sequence::Sequence;
 use crate::storage::{Ring, Slots, Storage};
 use crate::time::Instant;
