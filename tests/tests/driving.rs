@@ -1,10 +1,14 @@
 //! When a link is driven makes no difference to what it emits.
 
-use ackline::Config;
 use ackline::Mode::{BestEffort, Latest, Ordered, Unordered};
+use ackline::congestion::FixedRate;
+use ackline::storage::Inline;
+use ackline::{Channel, ChannelConfig, Config, Event, Instant, Link, SendError};
 use ackline_tests::endpoint::{MILLISECOND, SECOND};
+use ackline_tests::link::Ackline;
 use ackline_tests::net::{Loss, PathConfig};
 use ackline_tests::scenario::{kept, pair_driven, udp};
+use ackline_tests::schedule::{check, schedule_of};
 use ackline_tests::world::{Action, Drive, Emission, Traffic, first_difference};
 
 fn emissions(config: &Config, path: &PathConfig, drive: Drive) -> Vec<Emission> {
@@ -57,4 +61,24 @@ fn driving_every_100_microseconds_emits_the_bytes_of_driving_at_deadlines_on_ser
     config.medium = ackline::Medium::Framed { bits_per_second: 115_200 };
     config.datagram_max = 256;
     is_independent(&config, &path);
+}
+
+/// What broke: a hello that asks for confirmation takes back what was in flight, whose deadlines made room for others when the
+/// clock was looked at next.
+#[test]
+fn schedules_that_once_depended_on_ticks_do_not() {
+    kept(check(&Ackline, &schedule_of(207_100), true));
+}
+
+#[test]
+fn room_of_a_superseded_deadline_is_told_without_the_clock() {
+    let config = Config::udp().channel(0, ChannelConfig::new(Latest));
+    let mut link = Link::<Inline<2, 2, 256, 8>, FixedRate>::new(&config, FixedRate::new(1_000), 1);
+    let (now, soon, later) = (Instant::ZERO, Instant::from_millis(5), Instant::from_millis(9));
+    link.send_before(now, Channel(0), b"old", soon).unwrap();
+    link.send_before(now, Channel(1), b"first", later).unwrap();
+    assert_eq!(link.send_before(now, Channel(1), b"second", later), Err(SendError::Full));
+    link.send(now, Channel(0), b"new").unwrap();
+    let events: Vec<_> = std::iter::from_fn(|| link.poll_event()).collect();
+    assert!(events.contains(&Event::Writable(Channel(1))), "{events:?}");
 }

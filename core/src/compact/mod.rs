@@ -14,6 +14,7 @@
 //! | restarts, duplicates, checks, close, abort | the same | the same |
 //! | cookies and resets of a listener | answered | answered |
 //! | opening | connects; over serial lines it may also wait | either |
+//! | first message of a new link | follows the handshake: settled after two round trips | rides in the hello: one |
 //! | keep-alive, give-up, counters, version answers | none | there |
 //! | time | microseconds of any clock | the same |
 //!

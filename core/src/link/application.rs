@@ -88,7 +88,11 @@ impl<S: Storage, C: Controller> Link<S, C> {
         }
         // What stands behind something that waits changes nothing yet.
         let is_behind = out.next_send != out.end() && out.config.mode != Mode::Latest;
+        let supersedes = out.config.mode == Mode::Latest;
         let sequence = out.push(payload, limit, deadline.is_some()).ok_or(SendError::Full)?;
+        if supersedes {
+            self.drop_stale_deadlines();
+        }
         if !is_behind {
             self.on_change();
         }

@@ -61,6 +61,8 @@ impl<S: Storage, C: Controller> Link<S, C> {
             Some(first) if first & first_byte::LONG != 0 => self.on_long(now, datagram),
             Some(_) => self.on_short(now, datagram),
         };
+        // Whatever it was may have ended messages, those of a hello that asks for confirmation among them.
+        self.drop_stale_deadlines();
         if receipt == Receipt::Accepted
             && let Some(b) = &mut self.budget
         {
@@ -211,7 +213,6 @@ impl<S: Storage, C: Controller> Link<S, C> {
         }
         self.on_heard(now);
         self.check_drained();
-        self.drop_stale_deadlines();
         if let Some(n) = number {
             if body.no_room {
                 trace!("packet {} not stored", n.0);
