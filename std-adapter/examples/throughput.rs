@@ -36,13 +36,13 @@ fn main() -> Result<(), Failure> {
     let each = seconds / TURNS as f64;
     let mut rates: Vec<(&str, Vec<Flow>)> = Vec::new();
     for _ in 0..TURNS {
-        let mut turn = vec![
+        let turn = [
             ("raw UDP, segmentation offload", raw_offload(len, each)?),
             ("ackline, blocking", blocking(&config, len, each, false)?),
             ("ackline, blocking, in batches", blocking(&config, len, each, true)?),
+            #[cfg(feature = "tokio")]
+            ("ackline, tokio", tasks(&config, len, each)?),
         ];
-        #[cfg(feature = "tokio")]
-        turn.push(("ackline, tokio", tasks(&config, len, each)?));
         for (name, flow) in turn {
             match rates.iter_mut().find(|(known, _)| *known == name) {
                 Some((_, flows)) => flows.push(flow),
