@@ -25,10 +25,11 @@
 
 pub mod model;
 pub mod search;
+pub mod setup;
 pub mod setups;
 
-pub use model::{Memory, Setup};
 pub use search::{Report, explore};
+pub use setup::{Memory, Setup};
 
 /// Steps after which a run that has not come to rest counts as endless. The longest that was ever seen has fewer than a
 /// third.

@@ -6,7 +6,8 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::time::{Duration, Instant};
 
 use super::DEPTH_MAX;
-use super::model::{Setup, State, Step};
+use super::model::{State, Step};
+use super::setup::Setup;
 
 /// What a search found.
 #[derive(Clone, Debug)]

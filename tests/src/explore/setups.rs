@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ackline::Mode;
 
-use super::model::{Memory, Setup};
+use super::setup::{Memory, Setup};
 
 /// Acknowledges at once. (Acknowledgement timers multiply the states; some setups have them.)
 fn prompt(name: &'static str) -> Setup {
